@@ -1,0 +1,409 @@
+"""What the node needs of a journal: the port and its values.
+
+Every method that writes returns only after its transaction is durable. Times are aware UTC datetimes and
+come in as arguments; the journal has no clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, Protocol
+
+from interceptor.action.lifecycle import LifecycleEvent, OrderState
+
+EntryId = NewType("EntryId", int)
+"""Our own number of an order in custody: positive, never used twice."""
+MessageId = NewType("MessageId", int)
+OutboxId = NewType("OutboxId", int)
+
+
+class JournalError(Exception):
+    """Something with the journal's storage; never carries message content."""
+
+
+class JournalUnavailable(JournalError):  # noqa: N818 - the state's name, as in the failure table
+    """Nothing was written: full, locked, read-only. The caller may go on without."""
+
+
+class JournalBroken(JournalError):  # noqa: N818 - the state's name, as in the failure table
+    """A commit failed and its outcome is unknown. Nothing more is written until the process restarts."""
+
+
+class OutboxState(StrEnum):
+    """Where one outgoing message stands. Only the courier of its destination moves it."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    INFLIGHT = "inflight"
+    ACKED = "acked"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageIdentity:
+    """What makes a received message the same as an earlier one, with `digest` (SHA-256 of all its bytes).
+
+    Raw header fields exactly as received; `control_id` may be empty.
+    """
+
+    listener: str
+    sending_application: bytes
+    sending_facility: bytes
+    control_id: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """What we answered to a message in our custody; `acknowledgment` is None when nothing was to be answered."""
+
+    message_id: MessageId
+    received_at: datetime
+    acknowledgment: bytes | None
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """One message for a destination.
+
+    Attributes:
+        destination: Name from the configuration.
+        content: The bytes to send.
+        original: The bytes without our additions, sent once when the filler refuses `content`; None when equal.
+        control_id: MSH-10 of `content`, to match the acknowledgment.
+        kind: "order" (moves its entry when acknowledged or dead), "message" (store custody) or "notice".
+        entry_index: For an intake: index into `Intake.entries` of the order that this belongs to; None for none.
+        entry_id: For a change: the order that this belongs to.
+    """
+
+    destination: str
+    content: bytes
+    control_id: bytes
+    original: bytes | None = None
+    kind: str = "order"
+    entry_index: int | None = None
+    entry_id: EntryId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """An order that we take into custody.
+
+    Attributes:
+        order_key: Key for sequencing: placer order number with its namespace.
+        set_key: Key of the order set, "" where the order can have no siblings.
+        state: PARKED, HELD or QUEUED.
+        content: The order as its own message, unannotated: what the filler gets when it is released as ordered.
+        deadline_at: When it must leave at the latest; None for QUEUED.
+        summary: Small JSON for the worklist (patient, procedure, priority, why held). Patient data; never logged.
+        decision: Decision as JSON (DESIGN 11, an order object), with policy.
+    """
+
+    order_key: str
+    set_key: str
+    placer_order_number: str
+    state: OrderState
+    content: bytes
+    control_id: bytes
+    deadline_at: datetime | None
+    priority: str
+    summary: Mapping[str, object] = field(default_factory=dict)
+    decision: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryChange:
+    """One step of the lifecycle of one order, applied only when state and version are as expected.
+
+    Attributes:
+        expected_version: Version that the decider saw; every applied change adds one.
+        event: The event of the lifecycle table.
+        state: The new state, which may equal the old one (noted events).
+        actor: "placer", "timer", "filler", "node", or "user:NAME".
+        reason: Coded reason or short text.
+        content, control_id, decision, summary, deadline_at: New values; None keeps the old ones.
+        detail: More for the audit row; JSON.
+        outgoing: Queued in the same transaction.
+    """
+
+    entry_id: EntryId
+    expected_version: int
+    expected_state: OrderState
+    event: LifecycleEvent
+    state: OrderState
+    actor: str
+    reason: str = ""
+    content: bytes | None = None
+    control_id: bytes | None = None
+    decision: Mapping[str, object] | None = None
+    summary: Mapping[str, object] | None = None
+    deadline_at: datetime | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)
+    outgoing: tuple[OutgoingMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """A decision on one imaging order, kept whether or not we took custody. `facts` is the JSON order object."""
+
+    decided_at: datetime
+    route: str
+    mode: str
+    control_id: str
+    order_key: str
+    placer_order_number: str
+    disposition: str
+    reasons: tuple[str, ...]
+    policy_id: str
+    policy_version: str
+    policy_profile: str
+    policy_sha256: str
+    facts: Mapping[str, object]
+    decide_again: bool = False
+    unmapped_code: str = ""
+    unmapped_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Everything that one received message changes, in one transaction.
+
+    `acknowledgment` is stored with the message so that a resend gets the same answer.
+    """
+
+    route: str
+    identity: MessageIdentity
+    received_at: datetime
+    raw: bytes
+    acknowledgment: bytes | None
+    entries: tuple[NewEntry, ...] = ()
+    outgoing: tuple[OutgoingMessage, ...] = ()
+    changes: tuple[EntryChange, ...] = ()
+    decisions: tuple[DecisionRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeDone:
+    """The intake is durable."""
+
+    message_id: MessageId
+    entry_ids: tuple[EntryId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Nothing was written: the order has moved on. Tells who moved it, when, and where it stands now."""
+
+    entry_id: EntryId
+    state: OrderState
+    version: int
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeDone:
+    """The change is durable; `version` is the new version."""
+
+    entry_id: EntryId
+    state: OrderState
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One order in custody, or once in custody, as stored."""
+
+    entry_id: EntryId
+    message_id: MessageId
+    route: str
+    order_key: str
+    set_key: str
+    placer_order_number: str
+    state: OrderState
+    version: int
+    content: bytes
+    control_id: bytes
+    priority: str
+    taken_at: datetime
+    changed_at: datetime
+    changed_by: str
+    deadline_at: datetime | None
+    closed_at: datetime | None
+    reason: str
+    summary: Mapping[str, object]
+    decision: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One outgoing message as its courier sees it. `attempt_count` counts sends that were begun."""
+
+    outbox_id: OutboxId
+    destination: str
+    kind: str
+    state: OutboxState
+    content: bytes
+    original: bytes | None
+    control_id: bytes
+    entry_id: EntryId | None
+    attempt_count: int
+    possible_duplicate: bool
+    queued_at: datetime
+    next_attempt_at: datetime | None
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One link of the audit chain: `sha256` covers the row's values and the previous link's `sha256`."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    entry_id: EntryId | None
+    detail: Mapping[str, object]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What `journal verify` found; empty `problems` means sound. Each problem is a sentence without content."""
+
+    rows_checked: int
+    problems: tuple[str, ...]
+
+
+class Journal(Protocol):
+    """What must not be forgotten. All writes go through one writer; concurrent callers share a commit."""
+
+    async def record_intake(self, intake: Intake) -> IntakeDone | Conflict:
+        """Store a message that we take custody of, with all that follows from it, in one transaction.
+
+        Raises:
+            JournalUnavailable: Nothing was written.
+            JournalBroken: The outcome is unknown.
+        """
+        ...
+
+    async def apply_change(self, change: EntryChange, *, at: datetime) -> ChangeDone | Conflict:
+        """Move one order, with its outbox rows and audit row, when state and version are as expected."""
+        ...
+
+    async def apply_changes(self, changes: Sequence[EntryChange], *, at: datetime) -> tuple[ChangeDone, ...] | Conflict:
+        """Move several orders in one transaction: all or none."""
+        ...
+
+    async def record_decisions(self, records: Sequence[DecisionRecord]) -> None:
+        """Store decisions on orders that passed through."""
+        ...
+
+    async def record_quarantine(self, *, route: str, reason: str, raw: bytes, at: datetime) -> None:
+        """Keep bytes that are not HL7, for an analyst."""
+        ...
+
+    async def record_audit(
+        self, *, at: datetime, actor: str, action: str, entry_id: EntryId | None, detail: Mapping[str, object]
+    ) -> None:
+        """Append one link to the audit chain."""
+        ...
+
+    async def find_answer(self, identity: MessageIdentity, *, since: datetime) -> StoredAnswer | None:
+        """Find what we answered to these very bytes, received since then; None when not in our custody."""
+        ...
+
+    async def find_control_id_reuse(self, identity: MessageIdentity, *, since: datetime) -> bool:
+        """Whether the same sender used the same control id for other bytes since then."""
+        ...
+
+    async def entry(self, entry_id: EntryId) -> Entry | None:
+        """One order by our number."""
+        ...
+
+    async def open_entries(self) -> tuple[Entry, ...]:
+        """All orders that are PARKED, HELD or QUEUED, in the order they were taken."""
+        ...
+
+    async def entries(self, *, states: Sequence[OrderState], limit: int = 1000) -> tuple[Entry, ...]:
+        """Orders in these states, the earliest deadline first."""
+        ...
+
+    async def latest_entry_for(self, order_key: str) -> Entry | None:
+        """The newest entry of this order, open or ended."""
+        ...
+
+    async def claim_next(self, destination: str, *, at: datetime) -> OutboxRow | None:
+        """Claim the oldest pending row of this destination that is due at this time, in queue order; None when there is none.
+
+        A row that is not yet due blocks those behind it (strict order per destination).
+        """
+        ...
+
+    async def record_inflight(self, outbox_id: OutboxId, *, at: datetime) -> None:
+        """The bytes are about to leave: after a crash they may have been received."""
+        ...
+
+    async def record_acked(
+        self, outbox_id: OutboxId, *, at: datetime, acknowledgment: bytes, change: EntryChange | None
+    ) -> None:
+        """The filler took it; the order's own change is applied in the same transaction."""
+        ...
+
+    async def record_retry(
+        self, outbox_id: OutboxId, *, at: datetime, next_attempt_at: datetime, error: str, possible_duplicate: bool
+    ) -> None:
+        """It goes back to pending."""
+        ...
+
+    async def record_replaced_content(self, outbox_id: OutboxId, *, at: datetime, error: str) -> None:
+        """The filler refused our addition: `original` becomes the content and the row is pending again."""
+        ...
+
+    async def record_dead(
+        self, outbox_id: OutboxId, *, at: datetime, error: str, acknowledgment: bytes, change: EntryChange | None
+    ) -> None:
+        """The filler refused for good; a person must act."""
+        ...
+
+    async def recover_outbox(self, *, at: datetime) -> int:
+        """After a start: claimed rows become pending, in-flight rows pending and possible duplicates. Returns how many were in flight."""
+        ...
+
+    async def dead_letters(self, *, limit: int = 1000) -> tuple[OutboxRow, ...]:
+        """Rows that are dead, the oldest first."""
+        ...
+
+    async def requeue_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
+        """Send a dead row again; False when it is not dead. Audited."""
+        ...
+
+    async def discard_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:
+        """Give a dead row up; False when it is not dead. Audited, never deleted."""
+        ...
+
+    async def route_modes(self) -> Mapping[str, str]:
+        """Modes that were set at run time, by route."""
+        ...
+
+    async def set_route_mode(self, *, route: str, mode: str, actor: str, at: datetime, reason: str) -> None:
+        """Make a run-time mode durable. Audited."""
+        ...
+
+    async def outbox_depth(self) -> Mapping[str, tuple[int, datetime | None]]:
+        """Pending rows and the oldest one's time, by destination."""
+        ...
+
+    async def audit_rows(self, *, entry_id: EntryId | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Links of the chain, oldest first."""
+        ...
+
+    async def probe(self, *, at: datetime) -> None:
+        """Write and commit one row, to learn whether the journal can.
+
+        Raises:
+            JournalUnavailable, JournalBroken: It cannot.
+        """
+        ...
