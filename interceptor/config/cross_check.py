@@ -1,0 +1,130 @@
+"""Checks that compare keys with one another: of the raw document for problems, of the whole value for warnings.
+
+The problems are looked for in the document as it was read, not in the validated value, so that they are
+found together with the wrong keys; what is not of the right shape is skipped here, its own check names it.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations, product
+from typing import Any
+
+from interceptor.config.address import Address, parse_address
+from interceptor.config.schema import Config, HoldTable, MetricsTable, RouteTable, default_of
+from interceptor.config.toml_lines import KeyPath
+
+Found = tuple[KeyPath, str]
+
+
+def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
+    """Everything that is wrong between keys, each at the key that a person would change."""
+    routes = dict(_tables(document.get("route")))
+    destinations = dict(_tables(document.get("destination")))
+    yield from _check_listeners(document, routes)
+    yield from _check_destinations(routes, destinations, document)
+    for name, route in routes.items():
+        yield from _check_route(name, route)
+    hold = document.get("hold")
+    if isinstance(hold, dict):
+        yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")
+
+
+def warn(config: Config) -> Iterator[Found]:
+    """What works, but should be known before real orders run through it."""
+    used = {route.destination for route in config.route.values()} | {config.notices.destination}
+    for name in config.destination:
+        if name not in used:
+            yield ("destination", name), "is used by no route and not for notices"
+    for name, route in config.route.items():
+        if not route.listen.is_loopback and not route.allowed_addresses:
+            yield (
+                ("route", name, "listen"),
+                "other machines can reach this listener and MLLP has no login: set allowed_addresses",
+            )
+        if route.mode == "enforce":
+            yield (
+                ("route", name, "mode"),
+                "enforce holds orders: a neuroradiologist and an interface analyst sign policy and site profile first",
+            )
+    if not config.metrics.listen.is_loopback:
+        yield ("metrics", "listen"), "other machines can read metrics and health here; there is no login"
+
+
+def _tables(value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, dict):
+        yield from ((name, table) for name, table in value.items() if isinstance(table, dict))
+
+
+def _address(value: object) -> Address | None:
+    try:
+        return parse_address(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _same_place(one: Address, other: Address) -> bool:
+    if one.port != other.port or one.port == 0:
+        return False
+    return one.host == other.host or one.is_every_interface or other.is_every_interface
+
+
+def _check_listeners(document: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
+    listeners: list[tuple[KeyPath, Address]] = [
+        (("route", name, "listen"), address)
+        for name, route in routes.items()
+        if (address := _address(route.get("listen"))) is not None
+    ]
+    metrics = document.get("metrics")
+    stated = metrics.get("listen") if isinstance(metrics, dict) else None
+    metrics_address = default_of(MetricsTable, "listen") if stated is None else _address(stated)
+    if isinstance(metrics_address, Address):
+        listeners.append((("metrics", "listen"), metrics_address))
+    for (first, one), (second, other) in combinations(listeners, 2):
+        if _same_place(one, other):
+            yield second, f"{other} is taken by {'.'.join(first)}"
+
+
+def _check_destinations(
+    routes: Mapping[str, Mapping[str, Any]], destinations: Mapping[str, Mapping[str, Any]], document: Mapping[str, Any]
+) -> Iterator[Found]:
+    known = ", ".join(destinations) or "none is configured"
+    for name, route in routes.items():
+        target = route.get("destination")
+        if isinstance(target, str) and target not in destinations:
+            yield ("route", name, "destination"), f"there is no [destination.{target}] (known: {known})"
+    for (name, route), (target, table) in product(routes.items(), destinations.items()):
+        listen, address = _address(route.get("listen")), _address(table.get("address"))
+        if listen is not None and address is not None and _loops(listen, address):
+            yield ("destination", target, "address"), f"is the listener of route.{name}: orders would run in a circle"
+    notices = document.get("notices")
+    target = notices.get("destination") if isinstance(notices, dict) else None
+    if not isinstance(target, str):
+        return
+    if target not in destinations:
+        yield ("notices", "destination"), f"there is no [destination.{target}] (known: {known})"
+    for name, route in routes.items():
+        if route.get("destination") == target:
+            yield ("notices", "destination"), f"is where route.{name} sends orders; notices are for the placer"
+
+
+def _loops(listen: Address, address: Address) -> bool:
+    if listen.port != address.port:
+        return False
+    return listen.host == address.host or (address.is_loopback and (listen.is_loopback or listen.is_every_interface))
+
+
+def _check_route(name: str, route: Mapping[str, Any]) -> Iterator[Found]:
+    for small, large in (
+        ("connections_per_address_max", "connections_max"),
+        ("lookup_budget_seconds", "decision_budget_seconds"),
+    ):
+        yield from _check_pair(("route", name), route, RouteTable, small, large)
+
+
+def _check_pair(
+    path: KeyPath, table: Mapping[str, Any], schema: type[RouteTable | HoldTable], small: str, large: str
+) -> Iterator[Found]:
+    """A number that must not be larger than another; a value that is no number has its own message."""
+    first, second = (table.get(key, default_of(schema, key)) for key in (small, large))
+    if isinstance(first, int | float) and isinstance(second, int | float) and first > second:
+        # Named at the one of the two that the file states, so that the line is one that a person can change.
+        yield (*path, small if small in table else large), f"{small} ({first}) is more than {large} ({second})"

@@ -1,0 +1,103 @@
+"""The reference page of the configuration, built from the schema's own docstrings (docs/reference/config.md)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from interceptor.config.address import Address
+from interceptor.config.load import describe_range
+from interceptor.config.schema import (
+    NAME_PATTERN,
+    DestinationTable,
+    HoldTable,
+    MetricsTable,
+    NodeTable,
+    NoticesTable,
+    RouteTable,
+    TolerancesTable,
+)
+
+_INTRODUCTION = """# Configuration
+
+<!-- Generated from interceptor/config/schema.py by docs/generate_reference.py. Do not edit: change the docstrings. -->
+
+One TOML file. `interceptor check -c FILE` prints every problem of it at once. An unknown key is a problem, never
+ignored. Relative paths start at the folder of the file. Durations are numbers in the unit that the key ends with.
+
+The smallest file that works:
+
+```toml
+[node]
+data_directory = "/var/lib/interceptor"
+
+[route.orders]
+listen = "127.0.0.1:2575"
+destination = "ris"
+
+[destination.ris]
+address = "127.0.0.1:2576"
+```
+
+Such a node relays in `shadow` mode: every byte passes, decisions are only recorded.
+"""
+
+_TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("node", NodeTable),
+    ("route.NAME", RouteTable),
+    ("route.NAME.tolerances", TolerancesTable),
+    ("destination.NAME", DestinationTable),
+    ("hold", HoldTable),
+    ("notices", NoticesTable),
+    ("metrics", MetricsTable),
+)
+
+
+def build_config_reference() -> str:
+    """The whole page as Markdown."""
+    parts = [_INTRODUCTION]
+    for heading, table in _TABLES:
+        parts.append(f"## [{heading}]\n\n{table.__doc__}\n\n" + "\n".join(_rows(table)) + "\n")
+    parts.append(f"Names of routes and destinations match `{NAME_PATTERN}`: they become metric labels.\n")
+    return "\n".join(parts)
+
+
+def _rows(table: type[BaseModel]) -> Iterator[str]:
+    yield "| key | value | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, field in table.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            continue  # A table of its own, with a section of its own.
+        meaning = " ".join((field.description or "").split())
+        yield f"| `{key}` | {_kind(field, table, key)} | {_default(field)} | {meaning} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    if field.default is None:
+        return "none"
+    value = str(field.default) if isinstance(field.default, Address | Path) else field.default
+    return f"`{json.dumps(value)}`"
+
+
+def _kind(field: FieldInfo, table: type[BaseModel], key: str) -> str:
+    annotation: Any = field.annotation
+    if get_origin(annotation) in (UnionType, Union):
+        annotation = next(member for member in get_args(annotation) if member is not type(None))
+    if get_origin(annotation) is Literal:
+        return ", ".join(f'`"{word}"`' for word in get_args(annotation))
+    words: Mapping[Any, str] = {
+        bool: "`true` or `false`",
+        int: "whole number",
+        float: "number",
+        Path: "path",
+        Address: "`host:port`",
+    }
+    word = words.get(annotation, "list of texts" if get_origin(annotation) is tuple else "text")
+    limits = describe_range(table, key)
+    return f"{word}, {limits}" if limits else word

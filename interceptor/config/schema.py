@@ -1,0 +1,219 @@
+"""Every key of the configuration file, with its meaning, unit, bounds and default.
+
+The docstrings are the reference page (docs/reference/config.md is generated from them). A default is safe
+where there is one; where none is safe the key is required. Values are frozen. Parts of the node get single
+values from here as arguments, never this object.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from interceptor.config.address import Address, parse_address
+
+RouteMode = Literal["shadow", "annotate", "enforce"]
+Custody = Literal["relay", "store"]
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+"""Names of routes and destinations are metric labels, table keys and parts of commands: short and plain."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+def _listen_address(value: object) -> Address:
+    if not isinstance(value, str):
+        raise ValueError('write host:port in quotes, e.g. "127.0.0.1:2575"')
+    return parse_address(value)
+
+
+def _peer_address(value: object) -> Address:
+    address = _listen_address(value)
+    if address.port == 0:
+        raise ValueError("port 0 is not 1-65535")
+    if address.is_every_interface:
+        raise ValueError(f'"{address.host}" is an address to listen on, not one to connect to')
+    return address
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        raise ValueError(f'"{value}" is not an address or a network such as "10.1.0.0/16"') from None
+
+
+_ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "format": "host:port"})
+ListenAddress = Annotated[Address, PlainValidator(_listen_address), _ADDRESS_SCHEMA]
+PeerAddress = Annotated[Address, PlainValidator(_peer_address), _ADDRESS_SCHEMA]
+Network = Annotated[str, AfterValidator(_network)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class NodeTable(_Table):
+    """This node and the clinical content that it decides by."""
+
+    data_directory: Path
+    """Folder of the journal and the control socket, made with mode 0700 when absent. On a local disk: never a network filesystem. A relative path starts at the configuration file's folder."""
+    name: Name = "interceptor"
+    """Name of this node in logs and in the audit trail."""
+    site: Annotated[str, Field(min_length=1)] = "example"
+    """Site profile: the file sites/NAME.toml of the mappings folder. The shipped `example` knows no local procedure code, so codes of your own are read by name only and never held."""
+    policy: Annotated[str, Field(min_length=1)] = "spine-oncology"
+    """Policy: the file policies/NAME.toml of the mappings folder."""
+    profile: Annotated[str, Field(min_length=1)] = "default"
+    """Profile of the policy, `default` or `strict` in the one that ships."""
+    mappings: Path | None = None
+    """Folder with policies, codes, texts and sites. Without it, the folder that ships with the program. A relative path starts at the configuration file's folder."""
+    control_socket: Path | None = None
+    """Unix socket that `interceptor held`, `interceptor mode` and the review page speak to. Without it, control/control.sock in the data directory. Its folder is made private (0700). The system allows about 100 characters."""
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 20.0
+    """How long messages that are being handled may take to finish after the node was asked to stop."""
+
+
+class MetricsTable(_Table):
+    """Where Prometheus and health probes ask. Nothing of a patient is served here."""
+
+    listen: ListenAddress = Address("127.0.0.1", 9464)
+    """Address of /metrics, /livez and /readyz. Port 0 takes a free one."""
+
+
+class TolerancesTable(_Table):
+    """Departures from MLLP framing that one listener accepts. Each is counted; switch one off to close the connection instead."""
+
+    missing_final_cr: bool = True
+    """End block without the carriage return after it: the next start block, LF or 500 ms of silence ends the frame."""
+    bytes_between_frames: bool = True
+    """Bytes between frames are skipped up to the next start block, at most 64 KiB."""
+    start_inside_frame: bool = True
+    """A start block inside an open frame ends that frame as truncated: it is kept in quarantine and never acknowledged positively."""
+    empty_frame: bool = True
+    """Frames without content are skipped."""
+    doubled_envelope: bool = True
+    """A second start or end block around the content is dropped."""
+
+
+class RouteTable(_Table):
+    """One listener for a placer's orders, and where they go."""
+
+    listen: ListenAddress
+    """Address that the placer connects to. Port 0 takes a free one."""
+    destination: Name
+    """Name of the [destination.NAME] that the filler listens at."""
+    mode: RouteMode = "shadow"
+    """What decisions may do: `shadow` records them and passes every byte, `annotate` adds notes and never holds, `enforce` holds too. A mode set with `interceptor mode` outlives restarts and wins over this key."""
+    custody: Custody = "relay"
+    """Who answers the placer: `relay` gives back the filler's own acknowledgment and stores only what is held; `store` journals every message, acknowledges it and delivers it in order."""
+    on_filler_down: Literal["wait", "nak"] = "wait"
+    """What the placer of a relay sees while the filler is away: `wait` nothing until its own timeout, as without us; `nak` an AE with the reason."""
+    strict_inbound: bool = False
+    """Answer AR to content that is not HL7, instead of passing it to the filler unchanged."""
+    hold_reply: Literal["ack", "orr"] = "ack"
+    """How a held order is answered: a plain ACK, or the order response (ORR^O02, ORI^O24, ORG^O20) that some placers wait for. Both accept the order."""
+    connections_max: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Connections at one time; further ones are closed at once."""
+    connections_per_address_max: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Connections at one time from one address."""
+    pipelined_max: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Messages of one connection that may wait for their answer before we stop reading from it."""
+    frame_size_max: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 16 * 1024 * 1024
+    """Largest message in bytes. A larger one gets AR where its control id was seen, and the connection closes."""
+    idle_timeout_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = 0.0
+    """Close a connection that sends nothing for so long; 0 never does (placers keep connections open over night)."""
+    read_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Longest time from a message's first byte to its last."""
+    write_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Longest time that the placer may take to read an answer."""
+    decision_budget_seconds: Annotated[float, Field(gt=0, le=30)] = 1.0
+    """Longest time to decide one message, lookups included; after it the message passes and an alarm counts it."""
+    lookup_budget_seconds: Annotated[float, Field(ge=0, le=30)] = 0.8
+    """Longest time to ask the evidence sources about one patient; less than the decision's."""
+    holds_max_per_10_min: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Breaker: more holds within ten minutes turn the route to `annotate` and raise an alarm."""
+    allowed_addresses: tuple[Network, ...] = ()
+    """Addresses or networks that may connect; empty allows every address. Set it for every listener that other machines can reach."""
+    tolerances: TolerancesTable = TolerancesTable()
+    """[route.NAME.tolerances]  Departures from MLLP framing that are accepted."""
+
+
+class DestinationTable(_Table):
+    """One listener that we send to: a filler, or the placer's listener for notices."""
+
+    address: PeerAddress
+    """host:port of its MLLP listener."""
+    connections_max: Annotated[int, Field(ge=1, le=100)] = 1
+    """Connections at one time. More than one lets messages of different placer connections overtake each other."""
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 5.0
+    """How long to wait for a connection."""
+    ack_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long to wait for an acknowledgment; after it the connection is dropped and the message counts as unanswered."""
+    tcp_user_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """How long sent bytes may stay unconfirmed by the other machine before the connection counts as dead."""
+    reconnect_seconds_max: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Longest pause between two attempts to connect or to send."""
+    attempts_max: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Refusals (AE, AR) or lost connections over one queued message before it becomes a dead letter and a person is told. A filler that cannot be reached does not count."""
+
+
+class HoldTable(_Table):
+    """How long an order may wait for a person. The business calendar and the time zone stand in the site profile."""
+
+    deadline_business_hours: Annotated[float, Field(gt=0, le=24)] = 4.0
+    """Business hours after which a held order is released unreviewed, with a note that says so."""
+    deadline_hours_max: Annotated[float, Field(gt=0, le=72)] = 24.0
+    """Hours after which it is released whatever the calendar says."""
+    set_window_seconds: Annotated[float, Field(ge=0, le=300)] = 15.0
+    """How long an order that would be held waits for its siblings to complete the set; 0 does not wait."""
+    planned_start_margin_hours: Annotated[float, Field(ge=0, le=72)] = 4.0
+    """A held order leaves at the latest so long before the planned start of the study."""
+    review_heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """After so long without a sign of life from the review process nothing new is held: it is forwarded annotated."""
+
+
+class NoticesTable(_Table):
+    """Messages to the placer about held orders (OH, OE, OC, CR ...)."""
+
+    destination: Name | None = None
+    """Name of the [destination.NAME] for notices; without it none are sent. Never a route's own destination: notices are for the placer, not for the filler."""
+
+
+class Config(_Table):
+    """The whole file. Attributes are named as the tables are."""
+
+    node: NodeTable
+    """[node]"""
+    route: Annotated[Mapping[Name, RouteTable], Field(min_length=1)]
+    """[route.NAME]"""
+    destination: Annotated[Mapping[Name, DestinationTable], Field(min_length=1)]
+    """[destination.NAME]"""
+    metrics: MetricsTable = MetricsTable()
+    """[metrics]"""
+    hold: HoldTable = HoldTable()
+    """[hold]"""
+    notices: NoticesTable = NoticesTable()
+    """[notices]"""
+
+    @property
+    def control_socket(self) -> Path:
+        """Path of the control socket, whether or not the file names it."""
+        return self.node.control_socket or self.node.data_directory / "control" / "control.sock"
+
+    @property
+    def journal_file(self) -> Path:
+        """Path of the SQLite journal."""
+        return self.node.data_directory / "journal.sqlite"
+
+
+def default_of(table: type[BaseModel], key: str) -> object:
+    """The default of one key of one table; raises KeyError for an unknown key."""
+    return cast("object", table.model_fields[key].default)
