@@ -2,13 +2,15 @@
 
 Every method that writes returns only after its transaction is durable. Times are aware UTC datetimes and
 come in as arguments; the journal has no clock.
+
+Cancelling a caller does not take its write back: what was handed over is written, or refused, all the same.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, Protocol
+from typing import Literal, NewType, Protocol
 
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
 
@@ -18,8 +20,39 @@ MessageId = NewType("MessageId", int)
 OutboxId = NewType("OutboxId", int)
 
 
+OutgoingKind = Literal["order", "message", "notice"]
+"""What an outgoing message is: "order" moves its entry when acknowledged or dead, "message" is anything else of
+the placer's, "notice" is ours, to the placer."""
+
+
+class JournalReason(StrEnum):
+    """Why the journal cannot do what it was asked: the closed set for logs and metrics."""
+
+    FULL = "full"
+    LOCKED = "locked"
+    READ_ONLY = "read_only"
+    QUEUE_FULL = "queue_full"
+    CLOSED = "closed"
+    CANNOT_OPEN = "cannot_open"
+    IN_USE = "in_use"
+    IO = "io"
+    CORRUPT = "corrupt"
+    NEWER_SCHEMA = "newer_schema"
+    CHANGED_MIGRATION = "changed_migration"
+    NETWORK_FILESYSTEM = "network_filesystem"
+    SETTINGS = "settings"
+
+
 class JournalError(Exception):
-    """Something with the journal's storage; never carries message content."""
+    """Something with the journal's storage; never carries message content.
+
+    Attributes:
+        reason: A word of the closed set.
+    """
+
+    def __init__(self, reason: JournalReason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
 
 
 class JournalUnavailable(JournalError):  # noqa: N818 - the state's name, as in the failure table
@@ -28,6 +61,18 @@ class JournalUnavailable(JournalError):  # noqa: N818 - the state's name, as in 
 
 class JournalBroken(JournalError):  # noqa: N818 - the state's name, as in the failure table
     """A commit failed and its outcome is unknown. Nothing more is written until the process restarts."""
+
+
+class JournalCorrupt(JournalError):  # noqa: N818 - the state's name, as in the failure table
+    """The file is damaged. Keep it aside, start a new one, report what can still be read."""
+
+
+class JournalRefused(JournalError):  # noqa: N818 - a state, as its siblings
+    """The journal will not be opened: in use by another process, a newer schema, a network filesystem, settings."""
+
+
+class JournalRuleBroken(AssertionError):  # noqa: N818 - named as in the docs
+    """The schema refused a write that the program should never have tried: our own mistake."""
 
 
 class OutboxState(StrEnum):
@@ -73,7 +118,7 @@ class OutgoingMessage:
         content: The bytes to send.
         original: The bytes without our additions, sent once when the filler refuses `content`; None when equal.
         control_id: MSH-10 of `content`, to match the acknowledgment.
-        kind: "order" (moves its entry when acknowledged or dead), "message" (store custody) or "notice".
+        kind: See `OutgoingKind`. There is one "order" per entry and destination: a second one is refused.
         entry_index: For an intake: index into `Intake.entries` of the order that this belongs to; None for none.
         entry_id: For a change: the order that this belongs to.
     """
@@ -82,7 +127,7 @@ class OutgoingMessage:
     content: bytes
     control_id: bytes
     original: bytes | None = None
-    kind: str = "order"
+    kind: OutgoingKind = "order"
     entry_index: int | None = None
     entry_id: EntryId | None = None
 
@@ -96,7 +141,7 @@ class NewEntry:
         set_key: Key of the order set, "" where the order can have no siblings.
         state: PARKED, HELD or QUEUED.
         content: The order as its own message, unannotated: what the filler gets when it is released as ordered.
-        deadline_at: When it must leave at the latest; None for QUEUED.
+        deadline_at: When it must leave at the latest; None for QUEUED only.
         summary: Small JSON for the worklist (patient, procedure, priority, why held). Patient data; never logged.
         decision: Decision as JSON (DESIGN 11, an order object), with policy.
     """
@@ -117,19 +162,24 @@ class NewEntry:
 class EntryChange:
     """One step of the lifecycle of one order, applied only when state and version are as expected.
 
+    The journal asks the lifecycle table: an event that does not lead from `expected_state` to `state` is an
+    `IllegalTransition`.
+
     Attributes:
-        expected_version: Version that the decider saw; every applied change adds one.
+        expected_version: Version that the decider saw; every applied change adds one. None: any version, only the
+            state counts (what the filler or a timer did is so, whoever wrote a comment meanwhile).
         event: The event of the lifecycle table.
         state: The new state, which may equal the old one (noted events).
         actor: "placer", "timer", "filler", "node", or "user:NAME".
-        reason: Coded reason or short text.
-        content, control_id, decision, summary, deadline_at: New values; None keeps the old ones.
+        reason: Coded reason or short text; "" keeps the old one.
+        content, control_id, decision, summary, deadline_at, set_key, priority: New values; None keeps the old ones.
+            Content changes only while the order waits.
         detail: More for the audit row; JSON.
         outgoing: Queued in the same transaction.
     """
 
     entry_id: EntryId
-    expected_version: int
+    expected_version: int | None
     expected_state: OrderState
     event: LifecycleEvent
     state: OrderState
@@ -140,6 +190,8 @@ class EntryChange:
     decision: Mapping[str, object] | None = None
     summary: Mapping[str, object] | None = None
     deadline_at: datetime | None = None
+    set_key: str | None = None
+    priority: str | None = None
     detail: Mapping[str, object] = field(default_factory=dict)
     outgoing: tuple[OutgoingMessage, ...] = ()
 
@@ -170,7 +222,9 @@ class DecisionRecord:
 class Intake:
     """Everything that one received message changes, in one transaction.
 
-    `acknowledgment` is stored with the message so that a resend gets the same answer.
+    `acknowledgment` is stored with the message so that a resend gets the same answer. With `duplicates_since`
+    the same bytes from the same sender, received since then, are found in the same transaction: two
+    connections that bring one message at once cannot both have it taken.
     """
 
     route: str
@@ -182,14 +236,26 @@ class Intake:
     outgoing: tuple[OutgoingMessage, ...] = ()
     changes: tuple[EntryChange, ...] = ()
     decisions: tuple[DecisionRecord, ...] = ()
+    duplicates_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeDone:
-    """The intake is durable."""
+    """The intake is durable.
+
+    `control_id_reused`: the same sender used the same control id for other bytes since `duplicates_since`.
+    """
 
     message_id: MessageId
     entry_ids: tuple[EntryId, ...]
+    control_id_reused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlreadyTaken:
+    """Nothing was written: these bytes are in our custody already. Only where `duplicates_since` was given."""
+
+    answer: StoredAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +280,11 @@ class ChangeDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One order in custody, or once in custody, as stored."""
+    """One order in custody, or once in custody, as stored.
+
+    `changed_by` and `changed_at` tell of the last change of any kind. `damaged`: `content` no longer has the digest
+    that was stored with it; it must not be sent.
+    """
 
     entry_id: EntryId
     message_id: MessageId
@@ -235,6 +305,7 @@ class Entry:
     reason: str
     summary: Mapping[str, object]
     decision: Mapping[str, object]
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +314,7 @@ class OutboxRow:
 
     outbox_id: OutboxId
     destination: str
-    kind: str
+    kind: OutgoingKind
     state: OutboxState
     content: bytes
     original: bytes | None
@@ -271,20 +342,56 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What `journal verify` found; empty `problems` means sound. Each problem is a sentence without content."""
+    """What `journal verify` found; empty `problems` means sound. Each problem is a sentence without content.
+
+    `audit_number` and `audit_sha256` are the end of the audit chain (0 and zeros when empty): keep them elsewhere
+    and a later check can tell whether the chain was cut short or written anew.
+    """
 
     rows_checked: int
     problems: tuple[str, ...]
+    audit_number: int
+    audit_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How many days ended things are kept. What is undelivered, dead and undiscarded, or audit is kept for ever.
+
+    `message_days` below 7 would make the journal forget duplicates too soon and is refused.
+    """
+
+    message_days: int = 30
+    entry_days: int = 365
+    decision_days: int = 365
+    quarantine_days: int = 30
+
+    def __post_init__(self) -> None:
+        if self.message_days < 7 or min(self.entry_days, self.decision_days, self.quarantine_days) < 1:
+            message = "message_days must be 7 or more, the others 1 or more"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How many rows `prune` removed."""
+
+    outbox_count: int = 0
+    entry_count: int = 0
+    message_count: int = 0
+    decision_count: int = 0
+    quarantine_count: int = 0
 
 
 class Journal(Protocol):
     """What must not be forgotten. All writes go through one writer; concurrent callers share a commit."""
 
-    async def record_intake(self, intake: Intake) -> IntakeDone | Conflict:
+    async def record_intake(self, intake: Intake) -> IntakeDone | AlreadyTaken | Conflict:
         """Store a message that we take custody of, with all that follows from it, in one transaction.
 
         Raises:
-            JournalUnavailable: Nothing was written.
+            JournalUnavailable: Nothing was written. On a disk that is full or nearly so, raised for intakes
+                before anything else is refused: orders that we have must still be able to leave.
             JournalBroken: The outcome is unknown.
         """
         ...
@@ -335,10 +442,12 @@ class Journal(Protocol):
         """The newest entry of this order, open or ended."""
         ...
 
-    async def claim_next(self, destination: str, *, at: datetime) -> OutboxRow | None:
+    async def claim_next(self, destination: str, *, at: datetime, inflight: bool = False) -> OutboxRow | None:
         """Claim the oldest pending row of this destination that is due at this time, in queue order; None when there is none.
 
-        A row that is not yet due blocks those behind it (strict order per destination).
+        A row that is not yet due, claimed or in flight blocks those behind it (strict order per destination). With
+        *inflight* the claim and `record_inflight` are one commit, for a courier that is connected. A row whose
+        bytes are damaged is never returned: it becomes dead with the error "damaged".
         """
         ...
 
@@ -347,9 +456,20 @@ class Journal(Protocol):
         ...
 
     async def record_acked(
-        self, outbox_id: OutboxId, *, at: datetime, acknowledgment: bytes, change: EntryChange | None
-    ) -> None:
-        """The filler took it; the order's own change is applied in the same transaction."""
+        self,
+        outbox_id: OutboxId,
+        *,
+        at: datetime,
+        acknowledgment: bytes,
+        change: EntryChange | None = None,
+        claim_next: bool = False,
+    ) -> OutboxRow | None:
+        """The filler took it; the order's own change is applied in the same transaction.
+
+        An "order" row always moves its entry to DELIVERED; *change* only adds to that (reason, detail, notices in
+        `outgoing`), and its `expected_version` is not compared. With *claim_next* the next due row of the destination
+        is claimed and put in flight by the same commit, and returned: one commit per message delivered.
+        """
         ...
 
     async def record_retry(
@@ -363,9 +483,15 @@ class Journal(Protocol):
         ...
 
     async def record_dead(
-        self, outbox_id: OutboxId, *, at: datetime, error: str, acknowledgment: bytes, change: EntryChange | None
+        self,
+        outbox_id: OutboxId,
+        *,
+        at: datetime,
+        error: str,
+        acknowledgment: bytes,
+        change: EntryChange | None = None,
     ) -> None:
-        """The filler refused for good; a person must act."""
+        """The filler refused for good; a person must act. An "order" row moves its entry to DEAD, as in `record_acked`."""
         ...
 
     async def recover_outbox(self, *, at: datetime) -> int:
@@ -377,7 +503,7 @@ class Journal(Protocol):
         ...
 
     async def requeue_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
-        """Send a dead row again; False when it is not dead. Audited."""
+        """Send a dead row again as a possible duplicate; False when it is not dead, or its order was cancelled. Audited."""
         ...
 
     async def discard_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:
@@ -394,6 +520,14 @@ class Journal(Protocol):
 
     async def outbox_depth(self) -> Mapping[str, tuple[int, datetime | None]]:
         """Pending rows and the oldest one's time, by destination."""
+        ...
+
+    async def entry_counts(self) -> Mapping[OrderState, int]:
+        """How many orders stand in each state, every state named."""
+        ...
+
+    async def prune(self, *, at: datetime, retention: Retention) -> Pruned:
+        """Remove what ended longer ago than *retention* says, a few hundred rows per transaction. Audited."""
         ...
 
     async def audit_rows(self, *, entry_id: EntryId | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
