@@ -6,6 +6,8 @@ delimiters escaped and control characters removed.
 Source: HL7 v2.9 chapter 2, 2.6 message construction rules.
 """
 
+# ruff: noqa: RUF001 - the table of spellings holds the very characters that look like others.
+
 import re
 import unicodedata
 from collections.abc import Sequence

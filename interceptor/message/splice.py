@@ -11,6 +11,7 @@ the original: an order must never leave in a shape that nobody meant.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from interceptor.message.header import NotHl7
 from interceptor.message.view import MessageView
@@ -128,7 +129,7 @@ def _ordered_changes(view: MessageView, edits: Sequence[Edit]) -> list[_Change]:
         for edit in edits
     ]
     changes.sort(key=lambda change: (change.start, change.end))
-    for earlier, later in zip(changes, changes[1:], strict=False):
+    for earlier, later in pairwise(changes):
         if later.start < earlier.end:
             raise SpliceError(SpliceReason.OVERLAP, later.start)
     return changes
