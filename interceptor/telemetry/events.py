@@ -1,0 +1,292 @@
+"""Every log event: a fact with a name, its level, its fields and one sentence for the operator.
+
+INFO is a change of state, WARNING something a person should look at this week, ERROR today. What a metric
+already counts has no event. Fields are our own numbers, configured names and words of closed sets: `entry` is
+our number of an order in custody and leads to the journal, where access is controlled. The reference page is
+made from this.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How soon a person should look."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One kind of log event.
+
+    Attributes:
+        name: `noun_verb_past`, never renamed.
+        level: How soon a person should look.
+        fields: The names that it may carry; all are optional.
+        sentence: What happened and what the operator should do about it.
+        per_minute_max: At most so many a minute are written, the next one tells how many were left out; 0 is no
+            limit, right for what cannot happen often.
+    """
+
+    name: str
+    level: Level
+    fields: tuple[str, ...]
+    sentence: str
+    per_minute_max: int = 0
+
+
+def _info(name: str, sentence: str, *fields: str, per_minute_max: int = 0) -> Event:
+    return Event(name=name, level=Level.INFO, fields=fields, sentence=sentence, per_minute_max=per_minute_max)
+
+
+def _warning(name: str, sentence: str, *fields: str, per_minute_max: int = 30) -> Event:
+    return Event(name=name, level=Level.WARNING, fields=fields, sentence=sentence, per_minute_max=per_minute_max)
+
+
+def _error(name: str, sentence: str, *fields: str, per_minute_max: int = 30) -> Event:
+    return Event(name=name, level=Level.ERROR, fields=fields, sentence=sentence, per_minute_max=per_minute_max)
+
+
+# The processes.
+NODE_STARTED = _info("node_started", "The node took its configuration and listens.", "node", "version", "pid", "loop")
+NODE_DRAINED = _info(
+    "node_drained", "The node stopped taking messages and finished those in flight.", "unanswered", "waited_seconds"
+)
+NODE_STOPPED = _info("node_stopped", "The node ended in order.", "node")
+NODE_FAILED = _error(
+    "node_failed",
+    "A fault of our own ended the node; the supervisor restarts it. Report it with these fields.",
+    "error",
+    "reason",
+    "where",
+)
+PROCESS_STARTED = _info("process_started", "The supervisor started a process.", "process", "pid")
+PROCESS_ENDED = _error(
+    "process_ended",
+    "A process ended unasked; it is started again after the pause.",
+    "process",
+    "exit_code",
+    "pause_seconds",
+)
+LOOP_STALLED = _error("loop_stalled", "The event loop stood still: every message waited that long.", "lag_seconds")
+SIGNAL_RECEIVED = _info("signal_received", "The process was asked to stop or to reload.", "signal")
+PRIVILEGES_NOTED = _warning("privileges_noted", "The node runs as root; give it a user of its own.", "user")
+
+# Configuration and policy.
+CONFIG_LOADED = _info("config_loaded", "A configuration was taken.", "routes", "destinations")
+CONFIG_REFUSED = _error(
+    "config_refused", "A new configuration was refused; the earlier one runs on. Run `interceptor check`.", "problems"
+)
+POLICY_LOADED = _info(
+    "policy_loaded", "The clinical content that decides from now on.", "policy", "version", "profile", "sha256"
+)
+ROUTE_MODE_CHANGED = _warning(
+    "route_mode_changed",
+    "Somebody or the breaker changed what the route does.",
+    "route",
+    "mode",
+    "was",
+    "actor",
+    per_minute_max=0,
+)
+ROUTE_UNPROTECTED = _warning(
+    "route_unprotected", "The route takes plain text from any address: list the allowed ones or use TLS.", "route"
+)
+
+# Inbound.
+LISTENER_OPENED = _info("listener_opened", "A route listens for its placers.", "route", "address", "mode", "custody")
+LISTENER_CLOSED = _info("listener_closed", "A route takes no new connections.", "route")
+PLACER_CONNECTED = _info(
+    "placer_connected", "A placer opened a connection.", "route", "peer", "connections", per_minute_max=30
+)
+PLACER_DISCONNECTED = _info(
+    "placer_disconnected", "A placer's connection ended.", "route", "peer", "reason", "messages", per_minute_max=30
+)
+CONNECTION_REFUSED = _warning(
+    "connection_refused",
+    "A connection was turned away: raise the limit or find out who it is.",
+    "route",
+    "peer",
+    "reason",
+)
+FRAME_REFUSED = _warning(
+    "frame_refused", "A placer sent what is not MLLP; its connection was closed.", "route", "peer", "reason", "offset"
+)
+MESSAGE_QUARANTINED = _warning(
+    "message_quarantined", "Content that is not HL7 was kept for an analyst.", "route", "reason", "size"
+)
+CONTROL_ID_REUSED = _warning(
+    "control_id_reused", "A placer used a control id again for other bytes; treated as a new message.", "route"
+)
+MESSAGE_LEFT_UNANSWERED = _warning(
+    "message_left_unanswered", "The placer got no acknowledgment and will send again.", "route", "reason"
+)
+
+# Deciding.
+DECIDING_FAILED = _error(
+    "deciding_failed",
+    "Deciding raised; the message passed unchanged. Report it with these fields.",
+    "route",
+    "error",
+    "reason",
+    "where",
+)
+DECIDING_TOOK_TOO_LONG = _error(
+    "deciding_took_too_long", "Deciding ran over its budget; the message passed unchanged.", "route", "seconds"
+)
+SPLICE_REFUSED = _error(
+    "splice_refused",
+    "The proof that only our addition changed the message failed; the original was sent.",
+    "route",
+    "error",
+    "reason",
+    "where",
+)
+ORDER_ESCALATED = _warning(
+    "order_escalated", "An order that a person must be told of at once.", "route", "entry", "reason", per_minute_max=0
+)
+
+# Orders in custody.
+ORDER_HELD = _info(
+    "order_held", "An order waits for a reviewer.", "route", "entry", "reason", "priority", "deadline_seconds"
+)
+ORDER_PARKED = _info(
+    "order_parked", "An order waits a moment for its siblings.", "route", "entry", "reason", "window_seconds"
+)
+ORDER_MOVED = _info(
+    "order_moved",
+    "An order in our custody changed its state.",
+    "entry",
+    "event",
+    "state",
+    "was",
+    "actor",
+    "waiting_seconds",
+)
+ORDER_RELEASED = _info(
+    "order_released", "A held order goes to the filler.", "entry", "event", "actor", "waiting_seconds"
+)
+ORDER_RELEASED_UNREVIEWED = _warning(
+    "order_released_unreviewed",
+    "Nobody looked at a held order before its deadline; it goes to the filler.",
+    "entry",
+    "waiting_seconds",
+    per_minute_max=0,
+)
+ORDER_WITHDRAWN = _info(
+    "order_withdrawn", "The placer cancelled an order that we held; the filler never sees it.", "entry", "actor"
+)
+ORDER_RETURNED = _info("order_returned", "A reviewer returned a held order to its orderer.", "entry", "actor", "reason")
+HOLD_REFUSED = _warning(
+    "hold_refused", "An order that the policy would hold went on annotated instead.", "route", "reason"
+)
+BREAKER_OPENED = _error(
+    "breaker_opened",
+    "Too many holds: the route only annotates until somebody sets its mode.",
+    "route",
+    "holds",
+    "window_seconds",
+    per_minute_max=0,
+)
+CUSTODY_RECOVERED = _info(
+    "custody_recovered",
+    "What the journal had in custody at the start.",
+    "held",
+    "parked",
+    "queued",
+    "possible_duplicates",
+)
+
+# Destinations.
+DESTINATION_CONNECTED = _info(
+    "destination_connected", "The filler can be reached.", "destination", "away_seconds", per_minute_max=30
+)
+DESTINATION_LOST = _warning(
+    "destination_lost", "The filler cannot be reached; placers wait or queue.", "destination", "reason"
+)
+ACKNOWLEDGMENT_MISMATCHED = _error(
+    "acknowledgment_mismatched",
+    "The filler acknowledged another message than the one in flight; the connection was dropped.",
+    "destination",
+    "reason",
+)
+ACKNOWLEDGMENT_TIMED_OUT = _warning(
+    "acknowledgment_timed_out",
+    "The filler did not answer in time; the connection was dropped.",
+    "destination",
+    "waited_seconds",
+)
+ANNOTATION_REFUSED = _warning(
+    "annotation_refused",
+    "The filler refused an annotated message; the original was sent once.",
+    "destination",
+    "route",
+    "code",
+)
+DELIVERY_RETRIED = _warning(
+    "delivery_retried", "A message of ours is sent again.", "destination", "entry", "attempts", "reason"
+)
+DELIVERY_GIVEN_UP = _error(
+    "delivery_given_up",
+    "The filler refused a message for good; it waits among the dead letters.",
+    "destination",
+    "entry",
+    "reason",
+    "attempts",
+    per_minute_max=0,
+)
+
+# Journal.
+JOURNAL_OPENED = _info(
+    "journal_opened", "The journal is sound and has the schema that this version needs.", "schema", "entries"
+)
+JOURNAL_MIGRATED = _info("journal_migrated", "A migration was applied.", "migration")
+JOURNAL_UNAVAILABLE = _error(
+    "journal_unavailable",
+    "The journal cannot write: nothing is held; look at disk space and permissions.",
+    "error",
+    "reason",
+    "where",
+)
+JOURNAL_BROKEN = _error(
+    "journal_broken", "A commit failed with unknown outcome; the node restarts.", "error", "reason", "where"
+)
+JOURNAL_REPLACED = _error(
+    "journal_replaced",
+    "A damaged journal was set aside and a new one begun; settle its held orders by hand.",
+    "kept_as",
+    "problems",
+)
+
+# Degraded, control and libraries.
+NODE_DEGRADED = _error("node_degraded", "The node runs with a reduced promise.", "reason", per_minute_max=0)
+NODE_RECOVERED = _info("node_recovered", "The promise holds again.", "reason")
+CONTROL_COMMANDED = _info(
+    "control_commanded",
+    "Somebody gave the running node a command that changes something.",
+    "command",
+    "actor",
+    "result",
+)
+CONTROL_FAILED = _error(
+    "control_failed",
+    "A command raised; the data path is not touched. Report it with these fields.",
+    "command",
+    "error",
+    "reason",
+    "where",
+)
+LIBRARY_WARNED = _warning(
+    "library_warned",
+    "A library logged; its text is withheld because it may quote a message.",
+    "library",
+    "library_level",
+    "error",
+    "where",
+)
+
+CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
+"""Every event above, in the order of this file."""

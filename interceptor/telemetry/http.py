@@ -1,0 +1,214 @@
+"""Serve /metrics, /livez and /readyz from a thread with a loop of its own.
+
+A scrape never runs in the node's loop, and a storm of scrapes costs one rendering a second. The page answers
+GET and HEAD only, keeps no connection open and reads nothing but the request line.
+
+    /metrics     Prometheus text format
+    /livez       200 or 503: should the process be restarted?
+    /readyz      200 or 503: should placers be sent here?      ?verbose lists every check
+
+Failures: an address that cannot be bound stops the start (OSError). A client that is slow, wrong or one too many
+is dropped; nothing is retried.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from interceptor.telemetry.health import Health, HealthReport
+from interceptor.telemetry.metrics import CONTENT_TYPE, Metrics
+
+_REQUEST_SECONDS_MAX: Final = 5.0
+_REQUEST_HEAD_SIZE_MAX: Final = 8192
+_CONNECTIONS_MAX: Final = 64
+_ACCEPT_SECONDS: Final = 0.01
+_PLAIN: Final = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """An answer: HTTP status, media type and body."""
+
+    status: str
+    content_type: str
+    body: bytes
+
+
+class StatusPages:
+    """What the three addresses answer. Called in the serving thread only."""
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        health: Health,
+        cache_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._cache_seconds = cache_seconds
+        self._monotonic = monotonic
+        self._rendered = b""
+        self._rendered_at: float | None = None
+
+    def page(self, target: str) -> Page:
+        """Answer a request target such as "/readyz?verbose"."""
+        address = urlsplit(target)
+        verbose = "verbose" in address.query.split("&")
+        match address.path:
+            case "/metrics":
+                self._metrics.scrapes.inc()
+                return Page(status="200 OK", content_type=CONTENT_TYPE, body=self._metrics_page())
+            case "/livez":
+                return _health_page(self._health.liveness(), verbose=verbose)
+            case "/readyz":
+                return _health_page(self._health.readiness(), verbose=verbose)
+            case _:
+                return _plain("404 Not Found", "see /metrics, /livez, /readyz\n")
+
+    def _metrics_page(self) -> bytes:
+        now = self._monotonic()
+        if self._rendered_at is None or now - self._rendered_at >= self._cache_seconds:
+            self._metrics.ready.set(1 if self._health.readiness().ok else 0)
+            self._metrics.degraded.set_all(dict.fromkeys(self._health.degraded, 1.0))
+            self._rendered = self._metrics.render()
+            self._rendered_at = now
+        return self._rendered
+
+
+def _health_page(report: HealthReport, *, verbose: bool) -> Page:
+    return _plain("200 OK" if report.ok else "503 Service Unavailable", report.text(verbose=verbose))
+
+
+def _plain(status: str, text: str) -> Page:
+    return Page(status=status, content_type=_PLAIN, body=text.encode("ascii", "replace"))
+
+
+@contextmanager
+def serve_status(
+    host: str, port: int, *, metrics: Metrics, health: Health, cache_seconds: float = 1.0
+) -> Iterator[int]:
+    """Serve the pages for the length of the block; gives the port (for *port* 0, the one that the system chose).
+
+    Args:
+        host: Address to listen on, apart from the review pages'.
+        port: 0-65535.
+        metrics: What /metrics shows.
+        health: What /livez and /readyz tell.
+        cache_seconds: Age up to which a rendered metrics page is given again; 0 renders every time.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    server = _StatusThread(host, port, StatusPages(metrics=metrics, health=health, cache_seconds=cache_seconds))
+    bound_port = server.start()
+    try:
+        yield bound_port
+    finally:
+        server.stop()
+
+
+class _StatusThread:
+    """The thread, its loop and the listening socket."""
+
+    def __init__(self, host: str, port: int, pages: StatusPages) -> None:
+        self._host = host
+        self._port = port
+        self._pages = pages
+        self._open: set[asyncio.Transport] = set()
+        self._started = threading.Event()
+        self._start_error: OSError | None = None
+        self._bound_port = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="status", daemon=True)
+
+    def start(self) -> int:
+        self._thread.start()
+        self._started.wait()
+        if self._start_error is not None:
+            raise self._start_error
+        return self._bound_port
+
+    def stop(self) -> None:
+        assert self._loop is not None
+        assert self._stopping is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        try:
+            server = await self._loop.create_server(
+                lambda: _StatusConnection(self._pages, self._open), self._host, self._port
+            )
+        except OSError as error:
+            self._start_error = error
+            self._started.set()
+            return
+        self._bound_port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        await self._stopping.wait()
+        # CPython 3.11 leaks a connection that was accepted in the turn in which its server closes
+        # (test_leaving_the_block_ends_...): stop accepting, let those become transports, close then.
+        for listener in server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(_ACCEPT_SECONDS)
+        server.close()
+        for transport in tuple(self._open):
+            transport.abort()
+        await asyncio.sleep(_ACCEPT_SECONDS)
+
+
+class _StatusConnection(asyncio.Protocol):
+    """One request and its answer."""
+
+    def __init__(self, pages: StatusPages, open_transports: set[asyncio.Transport]) -> None:
+        self._pages = pages
+        self._open = open_transports
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._deadline = asyncio.get_running_loop().call_later(_REQUEST_SECONDS_MAX, transport.abort)
+        if len(self._open) >= _CONNECTIONS_MAX:
+            transport.abort()
+        self._open.add(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._head += data
+        if b"\r\n\r\n" in self._head:
+            self._transport.write(_response(self._head, self._pages))
+            self._transport.close()
+        elif len(self._head) > _REQUEST_HEAD_SIZE_MAX:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        self._open.discard(self._transport)
+
+
+def _response(head: bytes, pages: StatusPages) -> bytes:
+    """The whole HTTP response to a request head (request line and header lines)."""
+    words = head.split(b"\r\n", 1)[0].decode("ascii", "replace").split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        page, is_head = _plain("400 Bad Request", "not HTTP\n"), False
+    elif words[0] not in ("GET", "HEAD"):
+        page, is_head = _plain("405 Method Not Allowed", "GET and HEAD only\n"), False
+    else:
+        page, is_head = pages.page(words[1]), words[0] == "HEAD"
+    header = (
+        f"HTTP/1.1 {page.status}\r\nContent-Type: {page.content_type}\r\nContent-Length: {len(page.body)}\r\n"
+        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    )
+    return header.encode("ascii") + (b"" if is_head else page.body)

@@ -1,0 +1,301 @@
+"""The metrics of one node as attributes: every label set exists from the start, every child is looked up once.
+
+The registries are our own, so nothing of another library or another node in the same test leaks in. A value that
+was not known at the start (a reason code of a policy loaded later) counts under "other": no count is lost and
+no label set grows.
+
+Failures: none. Counting cannot fail and never waits; rendering runs in the thread that serves it.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.process_collector import ProcessCollector
+
+from interceptor.telemetry import metric_catalogue as catalogue
+from interceptor.telemetry.health import DegradedReason
+from interceptor.telemetry.label import (
+    ACKNOWLEDGMENT_CODES,
+    OTHER,
+    AckOrigin,
+    ConnectionResult,
+    ConnectResult,
+    MessageOutcome,
+    MessageTypeLabel,
+)
+from interceptor.telemetry.metric_catalogue import MetricFamily, MetricKind
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Media type of `Metrics.render`: the Prometheus text format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricLabels:
+    """Every name and word that may become a label value: from the configuration, the policy and the stages' enums.
+
+    Attributes:
+        routes, destinations, modes: Configured names, and the modes that a route can be in.
+        framing_reasons, tolerances, quarantine_reasons: Words of the wire.
+        dispositions, reasons: Words of the policy.
+        priorities, hold_ends: Words of the lifecycle.
+        decision_error_reasons, dead_letter_reasons: Why deciding failed, why a message was given up.
+    """
+
+    routes: Sequence[str]
+    destinations: Sequence[str]
+    modes: Sequence[str] = ("shadow", "annotate", "enforce")
+    framing_reasons: Sequence[str] = ()
+    tolerances: Sequence[str] = ()
+    quarantine_reasons: Sequence[str] = ()
+    dispositions: Sequence[str] = ("pass", "annotate", "hold")
+    reasons: Sequence[str] = ()
+    priorities: Sequence[str] = ()
+    hold_ends: Sequence[str] = ()
+    decision_error_reasons: Sequence[str] = ("exception", "over_budget")
+    dead_letter_reasons: Sequence[str] = ("refused", "attempts_spent")
+
+
+class Counters:
+    """The children of one counter family that differ in the last labels; the first ones are fixed."""
+
+    __slots__ = ("_children", "_other")
+
+    def __init__(self, family: Counter, *, fixed: tuple[str, ...] = (), words: Sequence[Iterable[str]]) -> None:
+        keys = list(product(*(_with_other(values) for values in words)))
+        self._children: dict[tuple[str, ...], Counter] = {key: family.labels(*fixed, *key) for key in keys}
+        self._other = self._children[tuple(OTHER for _ in words)]
+
+    def count(self, *words: str, amount: float = 1) -> None:
+        """Add to one child. A word that was not known at the start counts with all words as "other"."""
+        self._children.get(words, self._other).inc(amount)
+
+    def child(self, *words: str) -> Counter:
+        """The child itself, for a caller that counts the same thing many times."""
+        return self._children.get(words, self._other)
+
+
+class Gauges:
+    """The children of one gauge family by the last label; the first ones are fixed."""
+
+    __slots__ = ("_children",)
+
+    def __init__(self, family: Gauge, *, fixed: tuple[str, ...] = (), words: Iterable[str], start: float = 0) -> None:
+        self._children: dict[str, Gauge] = {}
+        for word in dict.fromkeys((*words, OTHER)):
+            self._children[word] = family.labels(*fixed, word)
+            self._children[word].set(start)
+
+    def set(self, word: str, value: float) -> None:
+        """Set one child; an unknown word sets "other"."""
+        self._children.get(word, self._children[OTHER]).set(value)
+
+    def set_all(self, values: Mapping[str, float], *, default: float = 0) -> None:
+        """Set every child: to its value here, or to the default."""
+        for word, child in self._children.items():
+            child.set(values.get(word, default))
+
+
+def _with_other(words: Iterable[str]) -> Iterator[str]:
+    return iter(dict.fromkeys((*words, OTHER)))
+
+
+def timestamp_value(moment: datetime | None) -> float:
+    """Seconds since 1970 of an aware time, NaN for None: the value of every `_timestamp_seconds` gauge."""
+    return math.nan if moment is None else moment.timestamp()
+
+
+class _Families:
+    """The prometheus objects, one per family of the catalogue.
+
+    Counters have a registry of their own: one registry refuses `dead_letters` beside `dead_letters_total`,
+    although the text format tells them apart.
+    """
+
+    def __init__(self) -> None:
+        self.registries = (CollectorRegistry(), CollectorRegistry())
+        others, counters = self.registries
+        ProcessCollector(registry=others)
+        self._by_name: dict[str, MetricWrapperBase] = {}
+        for family in catalogue.CATALOGUE:
+            registry = counters if family.kind is MetricKind.COUNTER else others
+            self._by_name[family.name] = _build(family, registry)
+
+    def counter(self, family: MetricFamily) -> Counter:
+        metric = self._by_name[family.name]
+        assert isinstance(metric, Counter)
+        return metric
+
+    def gauge(self, family: MetricFamily) -> Gauge:
+        metric = self._by_name[family.name]
+        assert isinstance(metric, Gauge)
+        return metric
+
+    def histogram(self, family: MetricFamily) -> Histogram:
+        metric = self._by_name[family.name]
+        assert isinstance(metric, Histogram)
+        return metric
+
+
+def _build(family: MetricFamily, registry: CollectorRegistry) -> MetricWrapperBase:
+    match family.kind:
+        case MetricKind.COUNTER:
+            return Counter(family.name, family.sentence, family.labels, registry=registry)
+        case MetricKind.GAUGE:
+            return Gauge(family.name, family.sentence, family.labels, registry=registry)
+        case MetricKind.HISTOGRAM:
+            return Histogram(family.name, family.sentence, family.labels, registry=registry, buckets=family.buckets)
+
+
+class RouteMetrics:
+    """The metrics of one route: what its placers send and what they get back."""
+
+    def __init__(self, families: _Families, route: str, labels: MetricLabels, *, started_at: datetime) -> None:
+        fixed = (route,)
+
+        def counters(family: MetricFamily, *words: Iterable[str]) -> Counters:
+            return Counters(families.counter(family), fixed=fixed, words=words)
+
+        def counter(family: MetricFamily) -> Counter:
+            return families.counter(family).labels(route)
+
+        def gauge(family: MetricFamily) -> Gauge:
+            return families.gauge(family).labels(route)
+
+        self.connections = gauge(catalogue.INBOUND_CONNECTIONS)
+        self.connections_total = counters(catalogue.INBOUND_CONNECTIONS_TOTAL, ConnectionResult)
+        self.messages = counters(catalogue.MESSAGES_TOTAL, MessageTypeLabel, MessageOutcome)
+        self.message_bytes = families.histogram(catalogue.MESSAGE_BYTES).labels(route)
+        self.framing_errors = counters(catalogue.FRAMING_ERRORS_TOTAL, labels.framing_reasons)
+        self.frame_tolerances = counters(catalogue.FRAME_TOLERANCES_TOTAL, labels.tolerances)
+        self.open_frame_bytes = gauge(catalogue.OPEN_FRAME_BYTES)
+        self.open_frame_oldest = gauge(catalogue.OPEN_FRAME_OLDEST_TIMESTAMP_SECONDS)
+        self.open_frame_oldest.set(math.nan)
+        self.added_latency = families.histogram(catalogue.ADDED_LATENCY_SECONDS).labels(route)
+        self.ack_latency = families.histogram(catalogue.ACK_LATENCY_SECONDS).labels(route)
+        self.acks_sent = counters(catalogue.ACKS_SENT_TOTAL, ACKNOWLEDGMENT_CODES, AckOrigin)
+        self.last_message = gauge(catalogue.LAST_MESSAGE_TIMESTAMP_SECONDS)
+        self.last_message.set(started_at.timestamp())
+        self.control_id_reuses = counter(catalogue.CONTROL_ID_REUSES_TOTAL)
+        self.unknown_charsets = counter(catalogue.UNKNOWN_CHARSETS_TOTAL)
+        self.quarantined = counters(catalogue.QUARANTINED_TOTAL, labels.quarantine_reasons)
+        self.orders = counters(catalogue.ORDERS_TOTAL, labels.dispositions, labels.reasons)
+        self.decision_errors = counters(catalogue.DECISION_ERRORS_TOTAL, labels.decision_error_reasons)
+        self.unmapped_procedures = counter(catalogue.UNMAPPED_PROCEDURES_TOTAL)
+        self.orders_escalated = counter(catalogue.ORDERS_ESCALATED_TOTAL)
+        self.held = Gauges(families.gauge(catalogue.HELD_ORDERS), fixed=fixed, words=labels.priorities)
+        self.parked = gauge(catalogue.PARKED_ORDERS)
+        self.breaker_open = gauge(catalogue.BREAKER_OPEN)
+        self._modes = {mode: families.gauge(catalogue.ROUTE_MODE_INFO).labels(route, mode) for mode in labels.modes}
+
+    def show_mode(self, mode: str) -> None:
+        """Show the mode that the route is in now; one of the modes given at the start."""
+        assert mode in self._modes
+        for name, child in self._modes.items():
+            child.set(1 if name == mode else 0)
+
+
+class DestinationMetrics:
+    """The metrics of one destination: how the filler answers, and what waits for it."""
+
+    def __init__(self, families: _Families, destination: str, labels: MetricLabels) -> None:
+        fixed = (destination,)
+        self.up = families.gauge(catalogue.DESTINATION_UP).labels(destination)
+        self.connects = Counters(
+            families.counter(catalogue.DESTINATION_CONNECTS_TOTAL), fixed=fixed, words=(ConnectResult,)
+        )
+        self.in_flight = families.gauge(catalogue.DESTINATION_IN_FLIGHT).labels(destination)
+        self.acks = Counters(
+            families.counter(catalogue.DESTINATION_ACKS_TOTAL), fixed=fixed, words=(ACKNOWLEDGMENT_CODES,)
+        )
+        self.ack_seconds = families.histogram(catalogue.DESTINATION_ACK_SECONDS).labels(destination)
+        self.ack_timeouts = families.counter(catalogue.DESTINATION_ACK_TIMEOUTS_TOTAL).labels(destination)
+        self.ack_mismatches = families.counter(catalogue.DESTINATION_ACK_MISMATCHES_TOTAL).labels(destination)
+        self.retries = families.counter(catalogue.DESTINATION_RETRIES_TOTAL).labels(destination)
+        self.annotations_refused = families.counter(catalogue.ANNOTATIONS_REFUSED_TOTAL).labels(destination)
+        self.outbox_pending = families.gauge(catalogue.OUTBOX_PENDING).labels(destination)
+        self.outbox_oldest = families.gauge(catalogue.OUTBOX_OLDEST_TIMESTAMP_SECONDS).labels(destination)
+        self.outbox_oldest.set(math.nan)
+        self.dead_letters = families.gauge(catalogue.DEAD_LETTERS).labels(destination)
+        self.dead_letters_total = Counters(
+            families.counter(catalogue.DEAD_LETTERS_TOTAL), fixed=fixed, words=(labels.dead_letter_reasons,)
+        )
+
+
+class JournalMetrics:
+    """The metrics of the journal's writer."""
+
+    def __init__(self, families: _Families) -> None:
+        self.commit_seconds = families.histogram(catalogue.JOURNAL_COMMIT_SECONDS)
+        self.batch_size = families.histogram(catalogue.JOURNAL_BATCH_SIZE)
+        self.queue_depth = families.gauge(catalogue.JOURNAL_QUEUE_DEPTH)
+        self.errors = Counters(families.counter(catalogue.JOURNAL_ERRORS_TOTAL), words=(("unavailable", "broken"),))
+
+
+class Metrics:
+    """All metrics of one node.
+
+    `routes` and `destinations` hold the groups by configured name; take the group once, when the part that
+    counts is built. Counting is safe from any thread.
+    """
+
+    def __init__(self, labels: MetricLabels, *, version: str, started_at: datetime) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation here
+        families = _Families()
+        self._registries = families.registries
+        families.gauge(catalogue.BUILD_INFO).labels(version).set(1)
+        self._policy_info = families.gauge(catalogue.POLICY_INFO)
+        self.routes: Mapping[str, RouteMetrics] = {
+            route: RouteMetrics(families, route, labels, started_at=started_at) for route in labels.routes
+        }
+        self.destinations: Mapping[str, DestinationMetrics] = {
+            destination: DestinationMetrics(families, destination, labels) for destination in labels.destinations
+        }
+        self.journal = JournalMetrics(families)
+        self.ready = families.gauge(catalogue.READY)
+        self.degraded = Gauges(families.gauge(catalogue.DEGRADED), words=DegradedReason)
+        self.config_last_reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL)
+        self.event_loop_lag = families.histogram(catalogue.EVENT_LOOP_LAG_SECONDS)
+        self.storage_free_bytes = families.gauge(catalogue.STORAGE_FREE_BYTES)
+        self.storage_free_bytes.set(math.nan)
+        self.log_lines_dropped = families.counter(catalogue.LOG_LINES_DROPPED_TOTAL)
+        self.scrapes = families.counter(catalogue.SCRAPES_TOTAL)
+        self.decision_seconds = families.histogram(catalogue.DECISION_SECONDS)
+        self.held_oldest = Gauges(
+            families.gauge(catalogue.HELD_ORDER_OLDEST_TIMESTAMP_SECONDS), words=labels.priorities, start=math.nan
+        )
+        hold_duration = families.histogram(catalogue.HOLD_DURATION_SECONDS)
+        self._hold_durations = {end: hold_duration.labels(end) for end in _with_other(labels.hold_ends)}
+        self._hold_ends = Counters(families.counter(catalogue.HOLD_ENDS_TOTAL), words=(labels.hold_ends,))
+
+    def count_hold_end(self, end: str, *, held_seconds: float) -> None:
+        """A hold ended: how, and how long it lasted in seconds (0 or more)."""
+        self._hold_ends.count(end)
+        self._hold_durations.get(end, self._hold_durations[OTHER]).observe(held_seconds)
+
+    def show_policy(self, *, policy_id: str, version: str, profile: str, sha256: str) -> None:
+        """Show the policy that decides from now on, instead of the earlier one."""
+        self._policy_info.clear()
+        self._policy_info.labels(policy_id, version, profile, sha256).set(1)
+
+    def watch_storage(self, folder: Path) -> None:
+        """Measure the free space of this folder's file system at every render, in the rendering thread."""
+
+        def free_bytes() -> float:
+            try:
+                status = os.statvfs(folder)
+            except OSError:
+                return math.nan
+            return float(status.f_bavail * status.f_frsize)
+
+        self.storage_free_bytes.set_function(free_bytes)
+
+    def render(self) -> bytes:
+        """The metrics page in the Prometheus text format. Takes milliseconds: never call it in the node's loop."""
+        return b"".join(generate_latest(registry) for registry in self._registries)
