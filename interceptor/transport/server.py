@@ -1,0 +1,206 @@
+"""Listen for MLLP connections: admit, count, hand over, and go away in order.
+
+Failures:
+    The port is taken, or the address is not ours: OSError from `serve`; the node does not start.
+    Too many connections, or from a peer that is not allowed: refused, counted, nothing else is disturbed.
+"""
+
+import asyncio
+import socket
+import ssl as tls
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, ip_address
+
+from interceptor.transport.connection import ConnectionHandler, MllpConnection
+from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
+from interceptor.transport.protocol import MllpProtocol
+from interceptor.transport.socket_options import set_liveness
+
+_TLS_HANDSHAKE_SECONDS = 10.0
+_TLS_SHUTDOWN_SECONDS = 5.0
+
+
+class MllpServer:
+    """One listener and its connections. Made by `serve`."""
+
+    def __init__(
+        self,
+        *,
+        connection_made: Callable[[MllpConnection], ConnectionHandler],
+        options: ConnectionOptions,
+        limits: ListenerOptions,
+        counters: TransportCounters,
+    ) -> None:
+        """*connection_made* gives the handler of each admitted connection."""
+        self._connection_made = connection_made
+        self._options = options
+        self._limits = limits
+        self._counters = counters
+        self._connections: dict[MllpConnection, str] = {}
+        self._counts_by_address: dict[str, int] = {}
+        self._listeners: list[asyncio.Server] = []
+        self._is_accepting = True
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self.port = 0
+        """The port that is listened on, as the system gave it."""
+
+    @property
+    def connections(self) -> tuple[MllpConnection, ...]:
+        """The connections that stand now, oldest first."""
+        return tuple(self._connections)
+
+    @property
+    def is_accepting(self) -> bool:
+        """False from `stop_accepting` on."""
+        return self._is_accepting
+
+    async def listen(self, host: str, port: int, *, ssl: tls.SSLContext | None) -> None:
+        """Bind every address of *host*; port 0 lets the system choose one for all of them."""
+        loop = asyncio.get_running_loop()
+        for listening in await _bind(host, port, self._limits, self._options):
+            self.port = listening.getsockname()[1]
+            server = await loop.create_server(
+                self._build_protocol,
+                sock=listening,
+                backlog=self._limits.backlog,
+                ssl=ssl,
+                ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS if ssl else None,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS if ssl else None,
+            )
+            self._listeners.append(server)
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; connections that stand are not touched."""
+        self._is_accepting = False
+        for listener in self._listeners:
+            listener.close()
+
+    async def close(self, *, timeout_seconds: float) -> None:
+        """Stop accepting, close every connection in order, abort those that still stand after the timeout.
+
+        Cancelling it leaves connections closing; a second call finishes.
+        """
+        self.stop_accepting()
+        for connection in self.connections:
+            connection.close()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._emptied.wait()
+        except TimeoutError:
+            for connection in self.connections:
+                connection.abort()
+            await self._emptied.wait()
+        for listener in self._listeners:
+            await listener.wait_closed()
+
+    def _build_protocol(self) -> MllpProtocol:
+        return MllpProtocol(
+            options=self._options,
+            counters=self._counters,
+            is_inbound=True,
+            opened=self._admit,
+            lost=self._forget,
+        )
+
+    def _admit(self, connection: MllpConnection) -> ConnectionHandler | None:
+        reason = self._find_refusal(connection.peer_address)
+        if reason is not None:
+            self._counters.connection_refused(reason)
+            return None
+        address = connection.peer_address
+        handler = self._connection_made(connection)
+        self._connections[connection] = address
+        self._counts_by_address[address] = self._counts_by_address.get(address, 0) + 1
+        self._emptied.clear()
+        return handler
+
+    def _find_refusal(self, address: str) -> RefusalReason | None:
+        limits = self._limits
+        if not self._is_accepting:
+            return RefusalReason.NOT_ACCEPTING
+        if limits.allowed_networks and not self._is_allowed(address):
+            return RefusalReason.ADDRESS_NOT_ALLOWED
+        if len(self._connections) >= limits.connections_max:
+            return RefusalReason.CONNECTIONS_MAX
+        if self._counts_by_address.get(address, 0) >= limits.connections_per_address_max:
+            return RefusalReason.CONNECTIONS_PER_ADDRESS_MAX
+        return None
+
+    def _is_allowed(self, address: str) -> bool:
+        try:
+            # An IPv6 address may carry a zone ("fe80::1%eth0"), which no network of the configuration has.
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._limits.allowed_networks)
+
+    def _forget(self, connection: MllpConnection) -> None:
+        address = self._connections.pop(connection)
+        left = self._counts_by_address[address] - 1
+        if left:
+            self._counts_by_address[address] = left
+        else:
+            del self._counts_by_address[address]
+        if not self._connections:
+            self._emptied.set()
+
+
+@asynccontextmanager
+async def serve(
+    host: str,
+    port: int,
+    *,
+    connection_made: Callable[[MllpConnection], ConnectionHandler],
+    options: ConnectionOptions,
+    limits: ListenerOptions,
+    counters: TransportCounters | None = None,
+    ssl: tls.SSLContext | None = None,
+    close_timeout_seconds: float = 5.0,
+) -> AsyncIterator[MllpServer]:
+    """Listen on *host* and *port* for the length of the block.
+
+    On leaving, connections are closed in order and aborted after `close_timeout_seconds`. To drain first, call
+    `stop_accepting` and let the handlers finish inside the block.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    server = MllpServer(
+        connection_made=connection_made, options=options, limits=limits, counters=counters or TransportCounters()
+    )
+    try:
+        await server.listen(host, port, ssl=ssl)
+        yield server
+    finally:
+        await server.close(timeout_seconds=close_timeout_seconds)
+
+
+async def _bind(host: str, port: int, limits: ListenerOptions, options: ConnectionOptions) -> list[socket.socket]:
+    """One bound socket for each address of *host*, with the options that accepted sockets inherit (Linux)."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+    )
+    bound: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            # proto is named: asyncio sets TCP_NODELAY only on sockets that say they are TCP.
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            bound.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if limits.reuse_port:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            set_liveness(listening, options)
+            chosen = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
+            listening.bind((address[0], chosen, *address[2:]))
+    except OSError:
+        for listening in bound:
+            listening.close()
+        raise
+    return bound

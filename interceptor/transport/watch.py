@@ -1,0 +1,119 @@
+"""Two watches over one connection: is its open frame still coming, are its written bytes still going.
+
+Both say what they found; the protocol decides what follows.
+"""
+
+import asyncio
+
+from interceptor.transport.deadline import Deadline, Deadlines
+from interceptor.transport.options import ConnectionOptions
+from interceptor.wire.decoder import FrameDecoder
+
+_SILENCE_CONFIRM_SECONDS = 0.05
+
+
+class OpenFrameWatch:
+    """Sets the read and silence deadlines of the frame that has begun and not ended."""
+
+    __slots__ = ("_deadlines", "_decoder", "_is_silence_noticed", "_loop", "_offset", "_options", "_since")
+
+    def __init__(
+        self,
+        decoder: FrameDecoder,
+        deadlines: Deadlines,
+        options: ConnectionOptions,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._decoder = decoder
+        self._deadlines = deadlines
+        self._options = options
+        self._loop = loop
+        # Names the frame the deadline stands for: a new frame gets a new deadline.
+        self._offset: int | None = None
+        self._since = 0.0
+        self._is_silence_noticed = False
+
+    @property
+    def seconds(self) -> float:
+        """How long the open frame has been waited for; 0 between frames."""
+        return 0.0 if self._offset is None else self._loop.time() - self._since
+
+    def update(self) -> None:
+        """Look at the decoder after bytes came."""
+        offset = self._decoder.open_offset
+        if offset is None:
+            if self._offset is not None:
+                self.stop()
+            return
+        if offset != self._offset:
+            self._offset = offset
+            self._since = self._loop.time()
+            if self._options.read_timeout_seconds:
+                self._deadlines.set(Deadline.READ, self._options.read_timeout_seconds)
+        self._is_silence_noticed = False
+        if self._decoder.needs_silence_timer:
+            self._deadlines.set(Deadline.SILENCE, max(self._options.silence_seconds - _SILENCE_CONFIRM_SECONDS, 0.0))
+        else:
+            self._deadlines.clear(Deadline.SILENCE)
+
+    def stop(self) -> None:
+        """Forget the frame: it ended, or we do not read by our own choice and its time must not run."""
+        self._offset = None
+        self._deadlines.clear(Deadline.READ)
+        self._deadlines.clear(Deadline.SILENCE)
+
+    def confirm_silence(self) -> bool:
+        """Take a passed silence deadline; True when it is certain that the peer was silent.
+
+        uvloop runs timers before it looks at sockets: after a stall of the loop the CR may be here, unread. So
+        the first time starts a second, short deadline: between the two the loop has looked.
+        """
+        if self._is_silence_noticed:
+            return True
+        self._is_silence_noticed = True
+        self._deadlines.set(Deadline.SILENCE, _SILENCE_CONFIRM_SECONDS)
+        return False
+
+
+class WriteWatch:
+    """Notices a peer that takes no bytes, by looking twice in each `timeout_seconds` while bytes wait for it."""
+
+    __slots__ = ("_deadlines", "_flushed_at", "_flushed_size", "_loop", "_sent_size", "_timeout_seconds", "_transport")
+
+    def __init__(
+        self,
+        transport: asyncio.WriteTransport,
+        deadlines: Deadlines,
+        timeout_seconds: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """*timeout_seconds* of 0 watches nothing."""
+        self._transport = transport
+        self._deadlines = deadlines
+        self._timeout_seconds = timeout_seconds
+        self._loop = loop
+        self._sent_size = 0
+        self._flushed_size = -1
+        self._flushed_at = 0.0
+
+    def add(self, size: int) -> None:
+        """Note *size* bytes given to the transport."""
+        self._sent_size += size
+        if self._timeout_seconds and not self._deadlines.stands(Deadline.WRITE):
+            self._deadlines.set(Deadline.WRITE, self._timeout_seconds / 2)
+
+    def is_stalled(self) -> bool:
+        """Take a passed write deadline; True when the peer took nothing for the whole timeout."""
+        unsent_size = self._transport.get_write_buffer_size()
+        if unsent_size == 0:
+            self._flushed_size = -1
+            return False
+        now = self._loop.time()
+        flushed_size = self._sent_size - unsent_size
+        if flushed_size != self._flushed_size:
+            self._flushed_size = flushed_size
+            self._flushed_at = now
+        elif now - self._flushed_at >= self._timeout_seconds - 0.001:
+            return True
+        self._deadlines.set(Deadline.WRITE, self._timeout_seconds / 2)
+        return False

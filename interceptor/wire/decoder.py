@@ -1,0 +1,363 @@
+"""Find HL7 messages in an MLLP byte stream, however the network cut it.
+
+This module sees bytes only. It opens no socket, keeps no clock and does not know what is inside a message.
+A peer's mistake becomes a named tolerance or a FramingError, never a guess: a wrong guess here would join
+two patients' orders.
+
+How a frame ends, in order of what comes first in the stream:
+
+    FS CR                   the end, as the standard has it
+    FS LF, FS VT            the end, `missing_final_cr`
+    FS, then silence        the end, `missing_final_cr`; the shell measures the silence
+    VT                      the end of a truncated frame, `start_inside_frame`
+    FS and any other byte   content (an FS inside a segment)
+
+Cost: every byte is copied at most once when its frame came in one read, at most three times otherwise, and
+looked at a fixed number of times, so work is linear in bytes received whatever the chunks.
+
+Source: HL7 v2 Transport Specification: MLLP, Release 1.
+"""
+
+import re
+from typing import Final
+
+from interceptor.wire.frame import (
+    CARRIAGE_RETURN,
+    END_BLOCK,
+    HEAD_SIZE_MAX,
+    START_BLOCK,
+    Frame,
+    FrameOptions,
+    FramingError,
+    FramingReason,
+    Tolerance,
+)
+
+_LINE_FEED: Final = 0x0A
+_UTF8_BOM: Final = b"\xef\xbb\xbf"
+_BLANKS: Final = b"\r\n\x00"
+_BLANK_RUN: Final = re.compile(rb"[\r\n\x00]*")
+_START_RUN: Final = re.compile(rb"\x0b*")
+_DEFAULT_OPTIONS: Final = FrameOptions()
+
+
+class FrameDecoder:
+    """The frames of one connection, in order.
+
+    Give it bytes with `receive_data`, then take frames with `next_frame` until there are none. Frames come
+    one at a time so that those before a bad byte are not lost with it.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_counts",
+        "_counts_total",
+        "_envelope_rest",
+        "_failure",
+        "_gap_counted",
+        "_is_open",
+        "_notes",
+        "_options",
+        "_position",
+        "_scanned",
+        "_silence",
+        "_skipped",
+        "_stream_offset",
+    )
+
+    def __init__(self, options: FrameOptions = _DEFAULT_OPTIONS) -> None:
+        self._options = options
+        self._buffer: bytes | bytearray = b""
+        # Where the unread part begins: between frames the next byte to look at, in a frame its first content byte.
+        self._position = 0
+        # In an open frame: no byte before this one ends it.
+        self._scanned = 0
+        # Position in the stream of the buffer's first byte.
+        self._stream_offset = 0
+        self._is_open = False
+        self._silence = False
+        # Between frames: bytes skipped that were not blank; whether this gap is counted; the outer FS CR still due.
+        self._skipped = 0
+        self._gap_counted = False
+        self._envelope_rest = b""
+        # Tolerances met on the way to the next frame.
+        self._notes: list[Tolerance] = []
+        self._counts: dict[Tolerance, int] = dict.fromkeys(Tolerance, 0)
+        self._counts_total = 0
+        self._failure: FramingError | None = None
+
+    @property
+    def open_size(self) -> int:
+        """Bytes waiting in a frame that has begun and not ended; 0 between frames."""
+        return len(self._buffer) - self._position if self._is_open else 0
+
+    @property
+    def open_offset(self) -> int | None:
+        """Stream position of the open frame's first content byte, None between frames. Names the frame for timers."""
+        return self._stream_offset + self._position if self._is_open else None
+
+    @property
+    def needs_silence_timer(self) -> bool:
+        """Whether the last byte received is an FS that silence would make the end of the frame."""
+        return (
+            self._is_open
+            and self._options.missing_final_cr
+            and len(self._buffer) > self._position
+            and self._buffer[-1] == END_BLOCK
+        )
+
+    @property
+    def tolerated_counts(self) -> dict[Tolerance, int]:
+        """How often each tolerance was used on this connection; a copy."""
+        return dict(self._counts)
+
+    @property
+    def tolerated_total(self) -> int:
+        """The sum of `tolerated_counts`: cheap to ask whether anything was tolerated since the last look."""
+        return self._counts_total
+
+    def receive_data(self, data: bytes) -> None:
+        """Store *data*, the next bytes of the stream. Finds nothing yet; after a FramingError it keeps nothing."""
+        if self._failure is not None or not data:
+            return
+        position = self._position
+        self._stream_offset += position
+        self._position = 0
+        self._silence = False
+        if position == len(self._buffer):
+            # The read's own bytes object: a frame that came whole is copied once, out of it.
+            self._buffer = data
+            self._scanned = 0
+            return
+        self._scanned -= position
+        if isinstance(self._buffer, bytearray):
+            del self._buffer[:position]
+        else:
+            self._buffer = bytearray(memoryview(self._buffer)[position:])
+        self._buffer += data
+
+    def receive_silence(self) -> None:
+        """Say that the peer sent nothing for the silence time (500 ms), or closed its side.
+
+        Ends the open frame when its last byte is FS; otherwise does nothing. The frame comes from `next_frame`,
+        unless more bytes come first: then there was no silence.
+        """
+        self._silence = self.needs_silence_timer
+
+    def next_frame(self) -> Frame | None:
+        """Return the next frame, or None when more bytes are needed.
+
+        Raises:
+            FramingError: What follows cannot be taken as a frame. The stream cannot be trusted any more: drop
+                the decoder with its connection. Every further call raises the same error.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            while self._is_open or self._begin_frame():
+                frame = self._end_frame()
+                if frame is not None:
+                    return frame
+                if self._is_open:
+                    return None
+        except FramingError as error:
+            self._failure = error
+            self._buffer = b""
+            self._position = self._scanned = 0
+            self._is_open = False
+            raise
+        return None
+
+    def _begin_frame(self) -> bool:
+        """Skip to the content of the next frame; False when its VT has not come."""
+        buffer = self._buffer
+        position = self._position
+        if position == len(buffer):
+            return False
+        if buffer[position] != START_BLOCK:
+            self._skip_gap()
+            position = self._position
+            if position == len(buffer):
+                return False
+        self._envelope_rest = b""
+        self._skipped = 0
+        self._gap_counted = False
+        self._position = self._scanned = position + 1
+        self._is_open = True
+        return True
+
+    def _skip_gap(self) -> None:
+        """Move to the next VT or to the end of the buffer, counting what is skipped."""
+        if self._envelope_rest:
+            self._skip_envelope_rest()
+        buffer = self._buffer
+        position = self._position
+        start = buffer.find(START_BLOCK, position)
+        end = start if start >= 0 else len(buffer)
+        if end == position:
+            return
+        if not self._options.bytes_between_frames:
+            raise FramingError(FramingReason.BYTES_BETWEEN_FRAMES, self._stream_offset + position)
+        if not self._gap_counted:
+            self._gap_counted = True
+            self._note(Tolerance.BYTES_BETWEEN_FRAMES)
+        skipped = len(bytes(memoryview(buffer)[position:end]).translate(None, _BLANKS))
+        self._skipped += skipped
+        if self._skipped > self._options.skipped_size_max:
+            raise FramingError(FramingReason.GARBAGE_TOO_LONG, self._stream_offset + self._garbage_offset(end, skipped))
+        self._position = end
+
+    def _garbage_offset(self, end: int, skipped: int) -> int:
+        """Buffer position of the first byte above `skipped_size_max` in the gap that runs to *end*."""
+        allowed = self._options.skipped_size_max - (self._skipped - skipped)
+        position = self._position
+        while True:
+            match = _BLANK_RUN.match(self._buffer, position, end)
+            assert match is not None
+            position = match.end()
+            if allowed == 0:
+                return position
+            allowed -= 1
+            position += 1
+
+    def _skip_envelope_rest(self) -> None:
+        """Step over the outer FS CR that a doubled envelope leaves behind its inner one."""
+        rest = self._envelope_rest
+        position = self._position
+        while rest and position < len(self._buffer) and self._buffer[position] == rest[0]:
+            position += 1
+            rest = rest[1:]
+        self._position = position
+        # Anything else, or more bytes than the buffer has: what is left of the envelope waits only at the buffer's end.
+        self._envelope_rest = rest if position == len(self._buffer) else b""
+
+    def _end_frame(self) -> Frame | None:
+        """Take the open frame out of the buffer.
+
+        Returns:
+            The frame. None with the frame still open: its end has not come. None with the frame closed: it
+            was skipped, look for the next.
+        """
+        buffer = self._buffer
+        size = len(buffer)
+        start = self._position
+        if start < size and buffer[start] == START_BLOCK:
+            start = self._skip_doubled_start()
+        # VT first: it bounds every other search to this frame, so that many frames in one read cost no more than one.
+        inner_start = buffer.find(START_BLOCK, self._scanned)
+        limit = inner_start if inner_start >= 0 else size
+        end = buffer.find(END_BLOCK, self._scanned, limit)
+        if 0 <= end < size - 1 and buffer[end + 1] == CARRIAGE_RETURN:
+            return self._take(start, end, after=end + 2)
+        if end >= 0:
+            return self._end_irregular_frame(start, limit)
+        if inner_start >= 0:
+            return self._truncate(start, inner_start)
+        self._scanned = size
+        self._check_size(size)
+        return None
+
+    def _end_irregular_frame(self, start: int, limit: int) -> Frame | None:
+        """`_end_frame` where the first FS before *limit* is not followed by CR.
+
+        Two-byte searches instead of a loop over every FS, so that a stream full of FS costs no more than another.
+        """
+        buffer = self._buffer
+        scanned = self._scanned
+        tolerates = self._options.missing_final_cr
+        regular = buffer.find(b"\x1c\r", scanned, limit)
+        line_feed = buffer.find(b"\x1c\n", scanned, regular if regular >= 0 else limit) if tolerates else -1
+        if line_feed >= 0:
+            self._note(Tolerance.MISSING_FINAL_CR)
+            return self._take(start, line_feed, after=line_feed + 2)
+        if regular >= 0:
+            return self._take(start, regular, after=regular + 2)
+        ends_in_fs = buffer[limit - 1] == END_BLOCK
+        is_cut_short = limit < len(buffer)
+        if ends_in_fs and tolerates and (is_cut_short or self._silence):
+            self._note(Tolerance.MISSING_FINAL_CR)
+            return self._take(start, limit - 1, after=limit)
+        if is_cut_short:
+            return self._truncate(start, limit)
+        self._scanned = limit - ends_in_fs
+        self._check_size(self._scanned)
+        return None
+
+    def _skip_doubled_start(self) -> int:
+        """Step over the further VTs of a doubled envelope; return where the content begins."""
+        start = self._position
+        if not self._options.doubled_envelope:
+            raise FramingError(FramingReason.DOUBLED_ENVELOPE, self._stream_offset + start)
+        match = _START_RUN.match(self._buffer, start)
+        assert match is not None
+        if not self._envelope_rest:
+            self._note(Tolerance.DOUBLED_ENVELOPE)
+        self._envelope_rest = b"\x1c\r"
+        self._position = self._scanned = match.end()
+        return match.end()
+
+    def _take(self, start: int, end: int, *, after: int) -> Frame | None:
+        """Close the open frame with the content from *start* to *end*; the next byte to read is *after*."""
+        self._check_size(end)
+        self._silence = False
+        buffer = self._buffer
+        content = buffer[start:end] if isinstance(buffer, bytes) else bytes(memoryview(buffer)[start:end])
+        if not content:
+            self._require(Tolerance.EMPTY_FRAME, start, b"")
+            self._notes.clear()
+        else:
+            if b"\n" in content:
+                crlf = b"\r\n" in content
+                if crlf or b"\r" not in content:
+                    tolerance = Tolerance.CRLF_SEGMENTS if crlf else Tolerance.BARE_LF_SEGMENTS
+                    self._require(tolerance, start + content.index(b"\n"), content)
+            if content.startswith(_UTF8_BOM):
+                self._require(Tolerance.UTF8_BOM, start, content)
+        self._close_at(after)
+        if not content:
+            return None
+        if not self._notes:
+            return Frame(content)
+        frame = Frame(content, tuple(self._notes))
+        self._notes.clear()
+        return frame
+
+    def _truncate(self, start: int, inner_start: int) -> Frame:
+        """Close the open frame as truncated; the VT at *inner_start* opens the next."""
+        self._check_size(inner_start)
+        content = bytes(memoryview(self._buffer)[start:inner_start])
+        self._require(Tolerance.START_INSIDE_FRAME, inner_start, content)
+        frame = Frame(content, tuple(self._notes), truncated=True)
+        self._envelope_rest = b""
+        self._close_at(inner_start)
+        self._notes = [Tolerance.START_INSIDE_FRAME]
+        return frame
+
+    def _close_at(self, position: int) -> None:
+        """Go on between frames at *position*."""
+        self._is_open = False
+        self._position = self._scanned = position
+        if position == len(self._buffer):
+            # Lets a large buffer go now, not with the next read.
+            self._stream_offset += position
+            self._buffer = b""
+            self._position = self._scanned = 0
+
+    def _check_size(self, end: int) -> None:
+        """Refuse the open frame when its content up to *end* is above the limit."""
+        start = self._position
+        limit = self._options.frame_size_max
+        if end - start > limit:
+            head = bytes(memoryview(self._buffer)[start : start + min(limit, HEAD_SIZE_MAX)])
+            raise FramingError(FramingReason.TOO_LARGE, self._stream_offset + start + limit, head)
+
+    def _require(self, tolerance: Tolerance, position: int, content: bytes) -> None:
+        """Note *tolerance*, or fail with its name where it is switched off."""
+        if not getattr(self._options, tolerance.value):
+            raise FramingError(FramingReason(tolerance.value), self._stream_offset + position, content[:HEAD_SIZE_MAX])
+        self._note(tolerance)
+
+    def _note(self, tolerance: Tolerance) -> None:
+        self._counts[tolerance] += 1
+        self._counts_total += 1
+        self._notes.append(tolerance)
