@@ -16,8 +16,7 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import Processor
 
-from interceptor.telemetry.event_log import EventLog
-from interceptor.telemetry.events import LIBRARY_WARNED
+from interceptor.telemetry.events import LIBRARY_WARNED, EventLog
 from interceptor.telemetry.redaction import describe_error
 
 _LINES_MAX: Final = 10_000

@@ -6,8 +6,7 @@ Failures: none. Cancelling ends the watch; the health page then says that the lo
 import asyncio
 from typing import Protocol
 
-from interceptor.telemetry.event_log import EventLog
-from interceptor.telemetry.events import LOOP_STALLED
+from interceptor.telemetry.events import LOOP_STALLED, EventLog
 from interceptor.telemetry.health import Health
 
 _STALLED_SECONDS = 1.0

@@ -227,6 +227,18 @@ DESTINATION_ACK_MISMATCHES_TOTAL = _counter(
     "any increase",
     "destination",
 )
+DESTINATION_UNREADABLE_ACKS_TOTAL = _counter(
+    "interceptor_destination_unreadable_acks_total",
+    "Answers that are no acknowledgment, broken or too large; the message counts as unanswered.",
+    "any increase",
+    "destination",
+)
+DESTINATION_UNSOLICITED_TOTAL = _counter(
+    "interceptor_destination_unsolicited_total",
+    "Messages that the filler sent without being asked on our connection; never taken for an acknowledgment.",
+    "any increase",
+    "destination",
+)
 DESTINATION_RETRIES_TOTAL = _counter(
     "interceptor_destination_retries_total",
     "Messages of the outbox that are sent again.",

@@ -217,6 +217,8 @@ class DestinationMetrics:
         self.ack_seconds = families.histogram(catalogue.DESTINATION_ACK_SECONDS).labels(destination)
         self.ack_timeouts = families.counter(catalogue.DESTINATION_ACK_TIMEOUTS_TOTAL).labels(destination)
         self.ack_mismatches = families.counter(catalogue.DESTINATION_ACK_MISMATCHES_TOTAL).labels(destination)
+        self.unreadable_acks = families.counter(catalogue.DESTINATION_UNREADABLE_ACKS_TOTAL).labels(destination)
+        self.unsolicited = families.counter(catalogue.DESTINATION_UNSOLICITED_TOTAL).labels(destination)
         self.retries = families.counter(catalogue.DESTINATION_RETRIES_TOTAL).labels(destination)
         self.annotations_refused = families.counter(catalogue.ANNOTATIONS_REFUSED_TOTAL).labels(destination)
         self.outbox_pending = families.gauge(catalogue.OUTBOX_PENDING).labels(destination)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from interceptor.telemetry.event_log import EventLog
+from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.health import Health
 from interceptor.telemetry.loop_watch import watch_loop
 
