@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from interceptor.config.cross_check import cross_check, warn
-from interceptor.config.schema import Config
+from interceptor.config.schema import Config, NodeTable
 from interceptor.config.toml_lines import KeyPath, find_key_lines
 
 _TOML_POSITION = re.compile(r"\s*\(at line (\d+), column \d+\)$")
@@ -81,7 +81,17 @@ def load_config(path: Path) -> Config:
     found.extend(cross_check(document))
     if config is None or found:
         raise ConfigError(_place(path, lines, found))
-    return _with_absolute_paths(config, path.absolute().parent)
+    return config.model_copy(update={"node": _with_absolute_paths(config.node, path.absolute().parent)})
+
+
+def find_node_table(path: Path) -> NodeTable | None:
+    """The [node] table alone, when it is sound: so that what it names can be checked beside other problems."""
+    try:
+        table = tomllib.loads(_read(path)).get("node")
+        node = NodeTable.model_validate_json(json.dumps(table, default=str))
+    except (ConfigError, tomllib.TOMLDecodeError, ValidationError):
+        return None
+    return _with_absolute_paths(node, path.absolute().parent)
 
 
 def find_warnings(path: Path, config: Config) -> tuple[ConfigProblem, ...]:
@@ -196,11 +206,10 @@ def _bounds(metadata: Sequence[object]) -> Iterator[tuple[str, object]]:
                 yield name, limit
 
 
-def _with_absolute_paths(config: Config, folder: Path) -> Config:
-    node = config.node
+def _with_absolute_paths(node: NodeTable, folder: Path) -> NodeTable:
     paths = {
         name: folder / cast("Path", value).expanduser()
         for name in ("data_directory", "mappings", "control_socket")
         if (value := getattr(node, name)) is not None
     }
-    return config.model_copy(update={"node": node.model_copy(update=paths)})
+    return node.model_copy(update=paths)

@@ -101,6 +101,12 @@ class TolerancesTable(_Table):
     """Frames without content are skipped."""
     doubled_envelope: bool = True
     """A second start or end block around the content is dropped."""
+    bare_lf_segments: bool = True
+    """Segments that end with LF instead of CR are read. Bytes stay as they are."""
+    crlf_segments: bool = True
+    """Segments that end with CR LF are read. Bytes stay as they are."""
+    utf8_bom: bool = True
+    """A byte order mark before MSH is accepted. Bytes stay as they are."""
 
 
 class RouteTable(_Table):
