@@ -4,8 +4,8 @@ Every value keeps the evidence that it was read from, so that a radiologist can 
 mark the words that said so. Nothing here reads a message; `extract.py` does.
 """
 
+import datetime as dt
 from dataclasses import dataclass
-from datetime import date
 
 from interceptor.context.vocabulary import (
     Contrast,
@@ -47,7 +47,7 @@ class Evidence:
     code: str | None = None
     code_system: str | None = None
     text: str | None = None
-    date: date | None = None
+    date: dt.date | None = None
     meaning: str | None = None
     assertion: str = "affirmed"
     start_offset: int | None = None

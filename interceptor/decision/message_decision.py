@@ -1,0 +1,291 @@
+"""The decisions on all orders of one message, each judged with its siblings.
+
+Orders of one set are united before the policy sees them: those of the message, and those that the caller
+says still wait or have just left. Facts stay lazy: an order alone in its message, with nobody waiting, is
+decided without asking for its set.
+"""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from interceptor.context.extract import OrderFacts
+from interceptor.context.order_set import (
+    SET_CLASSES,
+    SetMember,
+    SetPart,
+    SetVerdict,
+    counting_members,
+    judge_set,
+    patient_key,
+    set_key,
+)
+from interceptor.context.patient import PatientEvidence
+from interceptor.context.vocabulary import ControlKind, ProcedureClass
+from interceptor.decision.clinical_content import ClinicalContent
+from interceptor.decision.decision import Decision, Disposition
+from interceptor.decision.evaluate import evaluate
+from interceptor.decision.fact import OrderCase
+from interceptor.message.group import OrderGroup, order_groups
+from interceptor.message.view import MessageView
+
+SET_WINDOW_SECONDS = 15.0
+"""How long an order waits for its siblings, where the site says nothing else (DESIGN 7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDecision:
+    """One order of a message and the decision on it.
+
+    Attributes:
+        group: The order's segments.
+        order_control: ORC-1 as received.
+        placer_order_number: ORC-2, falling back to OBR-2; first component.
+        order_key: Placer order number with its namespace; where there is none, with MSH-3 and MSH-4.
+        set_key: Key of its order set; "" when the order can have no siblings. Patient data: never log it.
+        decision: The verdict.
+        member: The order as later siblings will see it; None when it can have none.
+        set_part: The part it plays in its set.
+        completes_set: True when it and earlier siblings that the caller named now make a compliant set.
+        facts: The order's lazy facts, for explanations.
+    """
+
+    group: OrderGroup
+    order_control: str
+    placer_order_number: str
+    order_key: str
+    set_key: str
+    decision: Decision
+    member: SetMember | None
+    set_part: SetPart
+    completes_set: bool
+    facts: OrderFacts
+
+    def with_group(self, group: OrderGroup) -> "OrderDecision":
+        """The same decision about the same order in another message, e.g. one that was split off."""
+        return replace(self, group=group)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageDecision:
+    """The decisions on the orders of one message, in its order; none for a message without orders."""
+
+    orders: tuple[OrderDecision, ...]
+
+    @property
+    def disposition(self) -> Disposition:
+        """The strongest of its orders'; PASS without orders."""
+        return max((order.decision.disposition for order in self.orders), default=Disposition.PASS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the caller knows of orders that arrived before; see `decide_message`."""
+
+    waiting: Sequence[SetMember]
+    ours: Container[str]
+    withdrawn: Container[str]
+    arrived_at: datetime
+    window_seconds: float
+
+
+def placer_order_number(group: OrderGroup) -> str:
+    """ORC-2, falling back to OBR-2; the entity identifier only. "" when both are empty."""
+    return group.orc.text(2) or (group.obr.text(2) if group.obr is not None else "")
+
+
+def order_key(view: MessageView, group: OrderGroup) -> str:
+    """Key of an order for sequencing: its placer order number and namespace.
+
+    Without a namespace the sending application and facility (MSH-3, MSH-4) take its place. "" when the order
+    has no number: such an order can be neither followed nor cancelled.
+    """
+    source, number = (group.orc, group.orc.text(2))
+    if not number and group.obr is not None:
+        source, number = group.obr, group.obr.text(2)
+    if not number:
+        return ""
+    namespace = source.text(2, 2) or source.text(2, 3)
+    return f"{number}^{namespace or '/'.join((view.text('MSH-3'), view.text('MSH-4')))}"
+
+
+def decide_message(
+    view: MessageView,
+    *,
+    content: ClinicalContent,
+    evidence: PatientEvidence | None,
+    as_of: datetime,
+    arrived_at: datetime | None = None,
+    waiting: Sequence[SetMember] = (),
+    ours: Container[str] = (),
+    reviewed: Container[str] = (),
+    withdrawn: Container[str] = (),
+    window_seconds: float = SET_WINDOW_SECONDS,
+) -> MessageDecision:
+    """Decide every order of a message.
+
+    Args:
+        view: The message; one without orders gives no decisions.
+        content: Tables, site profile and policy.
+        evidence: What the evidence sources answered; None when they were not asked yet.
+        as_of: The time of the decision, to which ages, dates and starts are compared.
+        arrived_at: When the message arrived; None when that is `as_of`.
+        waiting: Earlier orders that wait, are held, or left a moment ago; of any set.
+        ours: Keys of orders that the filler never saw: a change to one of them is decided as a new order.
+        reviewed: Keys of orders that a reviewer has released.
+        withdrawn: Keys of orders of this message that count no more for their set (cancelled or changed since).
+        window_seconds: How long an order that has left still counts for its set.
+
+    Raises:
+        EvidenceNeeded: The sources have to be asked; call again with their answer.
+    """
+    groups = order_groups(view)
+    known = _Known(
+        waiting=waiting,
+        ours=ours,
+        withdrawn=withdrawn,
+        arrived_at=arrived_at or as_of,
+        window_seconds=window_seconds,
+    )
+    facts = _read_groups(view, groups, content=content, evidence=evidence, as_of=as_of)
+    controls = [_control(view, group, one, groups, known) for group, one in zip(groups, facts, strict=True)]
+    members = _members(view, groups, facts, controls, known=known)
+    verdicts, completing = _judge(members, known)
+    orders = []
+    for index, (group, one) in enumerate(zip(groups, facts, strict=True)):
+        key, member = order_key(view, group), members[index]
+        verdict = verdicts.get(index)
+        case = OrderCase(
+            one,
+            control=controls[index],
+            procedure_class=verdict.procedure_class if verdict else None,
+            set_part=verdict.part if verdict else SetPart.ALONE,
+            reviewed=key in reviewed,
+        )
+        decision = evaluate(content.policy, case)
+        if member is None and decision.disposition is Disposition.HOLD:
+            member = _member(view, group, one, known)
+        orders.append(
+            OrderDecision(
+                group=group,
+                order_control=group.orc.text(1),
+                placer_order_number=placer_order_number(group),
+                order_key=key,
+                set_key=member.set_key if member else "",
+                decision=decision,
+                member=member,
+                set_part=case.set_part,
+                completes_set=index in completing,
+                facts=one,
+            )
+        )
+    return MessageDecision(orders=tuple(orders))
+
+
+def _read_groups(
+    view: MessageView,
+    groups: Sequence[OrderGroup],
+    *,
+    content: ClinicalContent,
+    evidence: PatientEvidence | None,
+    as_of: datetime,
+) -> list[OrderFacts]:
+    """Lazy facts of each order; orders of one set share their reason for exam, orders of one patient their diagnoses."""
+
+    def read(group: OrderGroup, siblings: Sequence[OrderGroup], of_patient: Sequence[OrderGroup]) -> OrderFacts:
+        return OrderFacts(
+            view,
+            group,
+            tables=content.tables,
+            evidence=evidence,
+            as_of=as_of,
+            siblings=siblings,
+            message_groups=of_patient,
+        )
+
+    alone = [read(group, (), groups) for group in groups]
+    if len(groups) == 1:
+        return alone
+    keys = [
+        set_key(view, group) if one.procedure.procedure_class in _SHARING_CLASSES else ""
+        for group, one in zip(groups, alone, strict=True)
+    ]
+    patients = [patient_key(view, group) for group in groups]
+    found = []
+    for index, group in enumerate(groups):
+        siblings = [other for at, other in enumerate(groups) if at != index and keys[index] and keys[at] == keys[index]]
+        of_patient = [other for at, other in enumerate(groups) if patients[at] == patients[index]]
+        found.append(read(group, siblings, of_patient))
+    return found
+
+
+_SHARING_CLASSES = SET_CLASSES | {ProcedureClass.UNMAPPED}
+"""Orders that share their reason with siblings: any study of the spine or in its place."""
+
+
+def _control(
+    view: MessageView, group: OrderGroup, facts: OrderFacts, groups: Sequence[OrderGroup], known: _Known
+) -> ControlKind:
+    """What the order asks for, seen from the filler: what it never saw is new to it.
+
+    A replacement (RO) of an order that the filler has is a change: holding it, while its RP goes on, would leave
+    the patient without an order.
+    """
+    control = facts.control
+    if group.orc.text(1).strip().upper() == "RO":
+        replaced = [order_key(view, other) for other in groups if other.orc.text(1).strip().upper() == "RP"]
+        known_to_filler = any(key not in known.ours for key in replaced)
+        return ControlKind.CHANGE if known_to_filler else ControlKind.NEW
+    if control is ControlKind.CHANGE and order_key(view, group) in known.ours:
+        return ControlKind.NEW
+    return control
+
+
+def _members(
+    view: MessageView,
+    groups: Sequence[OrderGroup],
+    facts: Sequence[OrderFacts],
+    controls: Sequence[ControlKind],
+    *,
+    known: _Known,
+) -> list[SetMember | None]:
+    """The orders as members of sets; None for those that can have no siblings, or when nobody else is there."""
+    if len(groups) == 1 and not known.waiting:
+        return [None]
+    return [
+        _member(view, group, one, known)
+        if control is not ControlKind.OTHER
+        and one.procedure.procedure_class in SET_CLASSES
+        and order_key(view, group) not in known.withdrawn
+        else None
+        for group, one, control in zip(groups, facts, controls, strict=True)
+    ]
+
+
+def _member(view: MessageView, group: OrderGroup, facts: OrderFacts, known: _Known) -> SetMember:
+    # An order without a number is still one order: its place in the message tells it from its siblings.
+    key = order_key(view, group) or f"{view.control_id.decode('latin-1')}#{group.number}"
+    return SetMember(
+        order_key=key,
+        set_key=set_key(view, group),
+        procedure=facts.procedure,
+        arrived_at=known.arrived_at,
+        in_custody=True,
+    )
+
+
+def _judge(members: Sequence[SetMember | None], known: _Known) -> tuple[dict[int, SetVerdict], frozenset[int]]:
+    """The verdict of the set on each member of this message, and which of them complete one with earlier siblings."""
+    verdicts: dict[int, SetVerdict] = {}
+    completing = set()
+    for key in dict.fromkeys(member.set_key for member in members if member is not None):
+        own = {index: member for index, member in enumerate(members) if member is not None and member.set_key == key}
+        own_keys = {member.order_key for member in own.values()}
+        earlier = [one for one in known.waiting if one.set_key == key and one.order_key not in own_keys]
+        earlier_counting = counting_members(earlier, at=known.arrived_at, window_seconds=known.window_seconds)
+        judged = judge_set((*earlier_counting, *own.values()))
+        for index, verdict in zip(own, judged[len(earlier_counting) :], strict=True):
+            verdicts[index] = verdict
+            if earlier_counting and verdict.procedure_class is ProcedureClass.COMPLETE_WO_W:
+                completing.add(index)
+    return verdicts, frozenset(completing)
