@@ -321,7 +321,7 @@ class MessageView:
 
 @lru_cache(maxsize=32)
 def _terminator_pattern(separator: int) -> re.Pattern[bytes]:
-    r"""Where segments end when the message has line feeds.
+    r"""Where segments end when the message has both CR and LF.
 
     CR and CRLF always end one. A lone LF ends one only where a segment or a blank line follows, or nothing: else it
     is a line break inside a text, and cutting there would lose the rest of the text.
@@ -337,13 +337,13 @@ def _line_spans(reader: _Reader) -> list[tuple[int, int, int]]:
     raw = reader.raw
     spans = []
     start = 0
-    if b"\n" in raw:
+    if b"\n" in raw and b"\r" in raw:
         for match in _terminator_pattern(reader.encoding.field).finditer(raw):
             spans.append((start, match.start(), match.end()))
             start = match.end()
         spans.append((start, len(raw), len(raw)))
         return spans
-    for line in raw.split(b"\r"):
+    for line in raw.split(b"\n" if b"\n" in raw else b"\r"):
         end = start + len(line)
         spans.append((start, end, end + 1))
         start = end + 1

@@ -70,7 +70,7 @@ def test_reading_the_name_never_raises(raw: bytes, names: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("name", "codec", "text", "hidden"),
     [
-        ("ISO IR87", "iso2022_jp", "＋", b"\\"),
+        ("ISO IR87", "iso2022_jp", "移", b"\\"),
         ("ISO IR87", "iso2022_jp", "除", b"|"),
         ("GB 18030", "gb18030", "亅", b"|"),
         ("BIG-5", "big5", "功", b"\\"),
