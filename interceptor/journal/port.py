@@ -118,7 +118,7 @@ class OutgoingMessage:
         content: The bytes to send.
         original: The bytes without our additions, sent once when the filler refuses `content`; None when equal.
         control_id: MSH-10 of `content`, to match the acknowledgment.
-        kind: See `OutgoingKind`. There is one "order" per entry and destination: a second one is refused.
+        kind: See `OutgoingKind`. There is one "order" per entry, queued with the step to QUEUED: a second one is refused.
         entry_index: For an intake: index into `Intake.entries` of the order that this belongs to; None for none.
         entry_id: For a change: the order that this belongs to.
     """
@@ -158,6 +158,14 @@ class NewEntry:
     decision: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A message about an order that waits: it leaves right behind the order, if that ever leaves."""
+
+    content: bytes
+    control_id: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryChange:
     """One step of the lifecycle of one order, applied only when state and version are as expected.
@@ -175,6 +183,8 @@ class EntryChange:
         content, control_id, decision, summary, deadline_at, set_key, priority: New values; None keeps the old ones.
             Content changes only while the order waits.
         detail: More for the audit row; JSON.
+        follower: Kept with the order; only in a change that is part of an `Intake`. Who releases the order queues
+            its `followers` behind it in the same change.
         outgoing: Queued in the same transaction.
     """
 
@@ -193,6 +203,7 @@ class EntryChange:
     set_key: str | None = None
     priority: str | None = None
     detail: Mapping[str, object] = field(default_factory=dict)
+    follower: Follower | None = None
     outgoing: tuple[OutgoingMessage, ...] = ()
 
 
@@ -442,6 +453,14 @@ class Journal(Protocol):
         """The newest entry of this order, open or ended."""
         ...
 
+    async def followers(self, entry_id: EntryId) -> tuple[Follower, ...]:
+        """What waits behind an order, in the order it came. A new one changes the order's version."""
+        ...
+
+    async def recent_digests(self, *, since: datetime) -> tuple[bytes, ...]:
+        """SHA-256 of the messages that we took since then."""
+        ...
+
     async def claim_next(self, destination: str, *, at: datetime, inflight: bool = False) -> OutboxRow | None:
         """Claim the oldest pending row of this destination that is due at this time, in queue order; None when there is none.
 
@@ -522,12 +541,31 @@ class Journal(Protocol):
         """Pending rows and the oldest one's time, by destination."""
         ...
 
+    async def undelivered_rows(self) -> tuple[OutboxRow, ...]:
+        """All rows that are pending, claimed or in flight, in the order they were queued."""
+        ...
+
     async def entry_counts(self) -> Mapping[OrderState, int]:
         """How many orders stand in each state, every state named."""
         ...
 
     async def prune(self, *, at: datetime, retention: Retention) -> Pruned:
         """Remove what ended longer ago than *retention* says, a few hundred rows per transaction. Audited."""
+        ...
+
+    async def is_restored(self) -> bool:
+        """Whether this is an older copy, put back in place of a journal that went on.
+
+        What it calls undelivered may have been delivered: nothing may be sent before `confirm_restored`.
+        """
+        ...
+
+    async def confirm_restored(self, *, at: datetime, actor: str, delivered_until: datetime | None) -> int:
+        """Let a restored journal go on. Audited.
+
+        Waiting rows that were queued up to *delivered_until* become dead letters with the error "restored", to be
+        sent again or given up one by one; all later ones are possible duplicates. Returns how many became dead.
+        """
         ...
 
     async def audit_rows(self, *, entry_id: EntryId | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
