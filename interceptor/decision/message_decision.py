@@ -109,6 +109,11 @@ def order_key(view: MessageView, group: OrderGroup) -> str:
     return f"{number}^{namespace or '/'.join((view.text('MSH-3'), view.text('MSH-4')))}"
 
 
+def member_key(view: MessageView, group: OrderGroup) -> str:
+    """Key of an order among its siblings: `order_key`, or its place in its message when it has no number."""
+    return order_key(view, group) or f"{view.control_id.decode('latin-1')}#{group.number}"
+
+
 def decide_message(
     view: MessageView,
     *,
@@ -256,17 +261,15 @@ def _members(
         _member(view, group, one, known)
         if control is not ControlKind.OTHER
         and one.procedure.procedure_class in SET_CLASSES
-        and order_key(view, group) not in known.withdrawn
+        and member_key(view, group) not in known.withdrawn
         else None
         for group, one, control in zip(groups, facts, controls, strict=True)
     ]
 
 
 def _member(view: MessageView, group: OrderGroup, facts: OrderFacts, known: _Known) -> SetMember:
-    # An order without a number is still one order: its place in the message tells it from its siblings.
-    key = order_key(view, group) or f"{view.control_id.decode('latin-1')}#{group.number}"
     return SetMember(
-        order_key=key,
+        order_key=member_key(view, group),
         set_key=set_key(view, group),
         procedure=facts.procedure,
         arrived_at=known.arrived_at,
