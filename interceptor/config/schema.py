@@ -214,11 +214,6 @@ class Config(_Table):
         """Path of the control socket, whether or not the file names it."""
         return self.node.control_socket or self.node.data_directory / "control" / "control.sock"
 
-    @property
-    def journal_file(self) -> Path:
-        """Path of the SQLite journal."""
-        return self.node.data_directory / "journal.sqlite"
-
 
 def default_of(table: type[BaseModel], key: str) -> object:
     """The default of one key of one table; raises KeyError for an unknown key."""

@@ -1,0 +1,73 @@
+"""`interceptor doctor`: whether this machine keeps its side: disk, clock, ports, permissions."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from interceptor.cli.node_connection import CONFIG_OPTION, JSON_OPTION, read_config
+from interceptor.cli.terminal import ExitCode, print_json, print_line
+
+if TYPE_CHECKING:
+    from interceptor.cli.host_probe import ProbeFinding
+    from interceptor.config.schema import Config
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(config: Path | None = CONFIG_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Look at disk, clock, ports and permissions.
+
+    Exits with 1 when a node should not run here.
+    """
+    from interceptor.cli.host_probe import Health
+
+    findings = tuple(_examine(read_config(config)))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print_line(f"{finding.health.value:<8} {finding.subject}: {finding.words}")
+    if any(finding.health is Health.BAD for finding in findings):
+        raise typer.Exit(ExitCode.NO)
+
+
+def _examine(config: "Config") -> Iterator["ProbeFinding"]:
+    from interceptor.cli import host_probe
+
+    node_runs = _answers(config.control_socket)
+    yield host_probe.good("node", "runs and answers" if node_runs else "does not run")
+    if sys.flags.optimize:
+        yield host_probe.bad("python", "runs with -O, which removes the checks of our own invariants")
+    yield from host_probe.probe_folder(config.node.data_directory)
+    yield from host_probe.probe_clock(datetime.now(UTC).year)
+    yield host_probe.probe_control_socket(config.control_socket)
+    listeners = {f"route.{name}": route.listen for name, route in config.route.items()}
+    for key, address in (listeners | {"metrics": config.metrics.listen}).items():
+        yield host_probe.probe_listener(key, address, node_runs=node_runs)
+    for name, destination in config.destination.items():
+        yield host_probe.probe_destination(
+            name, destination.address, timeout_seconds=destination.connect_timeout_seconds
+        )
+    connections = sum(route.connections_max for route in config.route.values())
+    connections += sum(destination.connections_max for destination in config.destination.values())
+    yield host_probe.probe_file_descriptors(connections)
+
+
+def _answers(control_socket: Path) -> bool:
+    """Whether a node answers there; any answer will do, also that it does not know the command."""
+    from interceptor.control.client import request
+    from interceptor.control.protocol import ControlError
+
+    try:
+        request(control_socket, "status", timeout_seconds=2.0)
+    except ControlError as error:
+        return error.code not in ("not_running", "timed_out", "connection_lost")
+    return True
