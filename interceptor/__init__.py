@@ -9,7 +9,7 @@ acknowledge, keep from the filler until a person or a timer decides).
                            evidence ----+        journal <---+  +-- review (people)
 
 Read `pipeline.py` first: one inbound message from first byte to acknowledgment. The order of the stages
-is the import order: a module imports only from floors below its own (docs/adr/0003).
+is the import order: a module imports only from floors below its own (docs/adr/0002).
 
     core, pure: no clock, disk, network, log    wire, message, context, decision, action
     shells, one part of the world each          telemetry, journal, evidence, control, transport
