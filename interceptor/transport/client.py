@@ -79,18 +79,18 @@ async def connect(
                 server_hostname=(server_hostname or host) if ssl else None,
                 ssl_handshake_timeout=connect_timeout_seconds if ssl else None,
             )
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:
         raise ConnectError(_find_failure(error)) from error
     set_liveness(transport.get_extra_info("socket"), options)
     return made[0]
 
 
-def _find_failure(error: OSError | TimeoutError) -> ConnectFailure:
+def _find_failure(error: Exception) -> ConnectFailure:
     if isinstance(error, ConnectionRefusedError):
         return ConnectFailure.REFUSED
     if isinstance(error, TimeoutError):
         return ConnectFailure.TIMED_OUT
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):
         return ConnectFailure.NAME_NOT_FOUND
     if isinstance(error, tls.SSLError):
         return ConnectFailure.TLS_FAILED
