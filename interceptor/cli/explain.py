@@ -1,5 +1,6 @@
 """`interceptor explain`: decide the orders of a file offline, and say why."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from interceptor.decision.clinical_content import ClinicalContent
     from interceptor.evidence.fhir_bundle import EvidenceBundle
     from interceptor.message.view import MessageView
-    from interceptor.replay.simulation import EvidenceFor, MessageOutcome, SimulationOptions
+    from interceptor.replay.simulation import EvidenceFor, MessageOutcome
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +40,7 @@ def explain(
     Several messages meet each other as in custody: siblings complete a set, a cancellation ends a hold.
     """
     from interceptor.message.view import MessageView, NotHl7
-    from interceptor.replay.simulation import simulate_custody
+    from interceptor.replay.simulation import simulate_custody, site_options
 
     content = load_content(policy=policy, profile=profile, site=site, mappings=mappings)
     bundle = _read_evidence(evidence) if evidence else None
@@ -49,8 +50,11 @@ def explain(
             views.append(MessageView(raw))
         except NotHl7 as error:
             refuse(f"{file}: message {position} is not HL7: {error.reason} at byte {error.offset}")
-    options = simulation_options(
-        content, at=_read_time(at, "--at", content), until=_read_time(until, "--until", content)
+    options = site_options(
+        content.tables.site,
+        now=datetime.now(UTC),
+        decide_at=_read_time(at, "--at", content),
+        until=_read_time(until, "--until", content),
     )
     evidence_for = _evidence_source(bundle, failed=lookup_failed)
     _warn_of_other_patients(views, bundle)
@@ -70,28 +74,6 @@ def load_content(*, policy: str, profile: str, site: str, mappings: Path | None)
         return load_clinical_content(mappings=mappings or find_mappings(), policy=policy, profile=profile, site=site)
     except MappingsError as error:
         refuse("\n".join(error.problems), code=ExitCode.WRONG_USE)
-
-
-def simulation_options(
-    content: "ClinicalContent", *, at: datetime | None, until: datetime | None
-) -> "SimulationOptions":
-    """Options of a simulation with the site's calendar and the limits of a node that says nothing else."""
-    from interceptor.action.deadline import HoldLimits, hold_deadline
-    from interceptor.decision.message_decision import OrderDecision
-    from interceptor.replay.simulation import SimulationOptions
-
-    calendar = content.tables.site.calendar
-
-    def deadline(order: OrderDecision, taken_at: datetime) -> datetime:
-        return hold_deadline(
-            taken_at,
-            limits=HoldLimits(),
-            add_business_hours=calendar.add_business_hours,
-            planned_start=order.facts.planned_start,
-            row_deadline_seconds=order.decision.hold_deadline_seconds,
-        )
-
-    return SimulationOptions(zone=calendar.zone, now=datetime.now(UTC), decide_at=at, until=until, deadline=deadline)
 
 
 def outcome_json(outcome: "MessageOutcome", content: "ClinicalContent") -> dict[str, object]:
@@ -146,25 +128,13 @@ def _read_time(text: str | None, option: str, content: "ClinicalContent") -> dat
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
-def patient_identifiers(view: "MessageView") -> tuple[str, ...]:
-    """Every PID-3.1 of a message."""
-    patient = view.first("PID")
-    if patient is None:
-        return ()
-    count = patient.repetition_count(3)
-    found = (patient.text(3, repetition=repetition) for repetition in range(1, count + 1))
-    return tuple(value for value in found if value)
-
-
 def _evidence_source(bundle: "EvidenceBundle | None", *, failed: bool) -> "EvidenceFor":
     from interceptor.context.patient import NO_EVIDENCE
-    from interceptor.evidence.fhir_bundle import FhirError, with_failed_lookup
+    from interceptor.evidence.fhir_bundle import with_failed_lookup
+    from interceptor.replay.simulation import patient_identifiers
 
     def evidence_for(view: "MessageView") -> "PatientEvidence":
-        try:
-            known = bundle.for_patient(patient_identifiers(view)) if bundle else NO_EVIDENCE
-        except FhirError as error:
-            refuse(f"--evidence: {error}", code=ExitCode.WRONG_USE)
+        known = bundle.for_patient(patient_identifiers(view)) if bundle else NO_EVIDENCE
         return with_failed_lookup(known) if failed else known
 
     return evidence_for
@@ -172,7 +142,7 @@ def _evidence_source(bundle: "EvidenceBundle | None", *, failed: bool) -> "Evide
 
 def _warn_of_other_patients(views: "list[MessageView]", bundle: "EvidenceBundle | None") -> None:
     """A bundle of one patient is taken for every message; say so where the identifiers disagree."""
-    import sys
+    from interceptor.replay.simulation import patient_identifiers
 
     if bundle is None or not bundle.identifiers:
         return

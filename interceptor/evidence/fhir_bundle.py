@@ -57,7 +57,7 @@ class FhirError(ValueError):
     """The document is no Bundle that can be read.
 
     Attributes:
-        reason: A stable word: not_json, not_a_bundle, broken_entry, several_patients.
+        reason: A stable word: not_json, not_a_bundle, broken_entry.
         place: Where, e.g. "entry[3].resource"; never content.
     """
 
@@ -69,7 +69,8 @@ class FhirError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Patient:
-    reference: str
+    names: frozenset[str]
+    """What a reference to it may end with: its id and the last part of its fullUrl."""
     identifiers: frozenset[str]
     birth_date: date | None
 
@@ -94,35 +95,30 @@ class EvidenceBundle:
     def for_patient(self, identifiers: Iterable[str]) -> PatientEvidence:
         """The evidence of the patient with any of these identifiers (PID-3.1).
 
-        A bundle of one patient, or without a Patient, is taken to be about the patient that was asked for.
-
-        Raises:
-            FhirError: Several patients, and none or more than one has such an identifier.
+        A bundle of one patient, or without a Patient, is taken to be about the patient that was asked for. One
+        of several patients that has none of the identifiers says nothing about this patient: `failed`.
         """
-        patient = self._find_patient(frozenset(identifiers))
-        mine = [
-            (place, resource)
-            for place, resource in self.resources
-            if patient is None or _belongs_to(resource, patient, self.patients)
-        ]
+        patients = self.patients
+        if len(patients) > 1:
+            wanted = frozenset(identifiers)
+            patients = tuple(patient for patient in patients if patient.identifiers & wanted)
+            if not patients:
+                return PatientEvidence(lookup=LookupStatus.FAILED, answers=_answers(LookupStatus.FAILED))
+        mine = [resource for _, resource in self.resources if _belongs_to(resource, patients, self.patients)]
         status = LookupStatus.FAILED if self.failed else LookupStatus.OK
         return PatientEvidence(
             lookup=status,
-            answers=(SourceAnswer(source=EvidenceSource.FHIR, status=status),),
+            answers=_answers(status),
             conditions=tuple(_conditions(mine)),
             allergies=tuple(_allergies(mine)),
             observations=tuple(_observations(mine)),
             studies=tuple(_studies(mine)),
-            birth_date=patient.birth_date if patient else None,
+            birth_date=next((patient.birth_date for patient in patients if patient.birth_date), None),
         )
 
-    def _find_patient(self, identifiers: frozenset[str]) -> _Patient | None:
-        if len(self.patients) <= 1:
-            return self.patients[0] if self.patients else None
-        found = [patient for patient in self.patients if patient.identifiers & identifiers]
-        if len(found) != 1:
-            raise FhirError("several_patients")
-        return found[0]
+
+def _answers(status: LookupStatus) -> tuple[SourceAnswer, ...]:
+    return (SourceAnswer(source=EvidenceSource.FHIR, status=status),)
 
 
 def read_bundle(text: str | bytes) -> EvidenceBundle:
@@ -175,33 +171,32 @@ def _is_failure(resource: Resource) -> bool:
 
 def _read_patient(resource: Resource) -> _Patient:
     identifiers = frozenset(_string(one.get("value")) for one in _dicts(resource.get("identifier"))) - {""}
+    full_url = _string(resource.get("_fullUrl"))
     return _Patient(
-        reference=_string(resource.get("id")) or _string(resource.get("_fullUrl")),
+        names=frozenset({_string(resource.get("id")), full_url.rsplit("/", 1)[-1].removeprefix("urn:uuid:")}) - {""},
         identifiers=identifiers,
         birth_date=_read_date(resource.get("birthDate")),
     )
 
 
-def _belongs_to(resource: Resource, patient: _Patient, patients: Sequence[_Patient]) -> bool:
-    """Whether an entry is of this patient; one that says nothing belongs to the only patient there is."""
+def _belongs_to(resource: Resource, patients: Sequence[_Patient], everybody: Sequence[_Patient]) -> bool:
+    """Whether an entry is of one of these patients; one that says nothing belongs to the only patient there is."""
     subject = resource.get("subject") or resource.get("patient")
     reference = _string(subject.get("reference")) if isinstance(subject, dict) else ""
     if not reference:
-        return len(patients) == 1
-    known = {one.reference for one in patients if one.reference}
-    if not known:
+        return len(everybody) <= 1
+    if not any(one.names for one in everybody):
         return True
-    # "Patient/p1", "https://host/fhir/Patient/p1/_history/2" and "urn:uuid:..." all end with what the Patient is called.
-    name = reference.split("/_history/", 1)[0].rstrip("/").rsplit("/", 1)[-1]
-    own = patient.reference.rsplit("/", 1)[-1]
-    return name in {own, own.removeprefix("urn:uuid:")} or reference == patient.reference
+    # "Patient/p1", "https://host/fhir/Patient/p1/_history/2" and "urn:uuid:..." all end with the patient's name.
+    name = reference.split("/_history/", 1)[0].rstrip("/").rsplit("/", 1)[-1].removeprefix("urn:uuid:")
+    return any(name in patient.names for patient in patients)
 
 
-def _of_type(resources: Iterable[tuple[str, Resource]], *names: str) -> Iterator[Resource]:
-    return (resource for _, resource in resources if resource["resourceType"] in names)
+def _of_type(resources: Iterable[Resource], *names: str) -> Iterator[Resource]:
+    return (resource for resource in resources if resource["resourceType"] in names)
 
 
-def _conditions(resources: Sequence[tuple[str, Resource]]) -> Iterator[Condition]:
+def _conditions(resources: Sequence[Resource]) -> Iterator[Condition]:
     for resource in _of_type(resources, "Condition"):
         verification = _status_code(resource.get("verificationStatus"))
         if verification in _DROPPED_VERIFICATION:
@@ -229,7 +224,7 @@ def _conditions(resources: Sequence[tuple[str, Resource]]) -> Iterator[Condition
             )
 
 
-def _allergies(resources: Sequence[tuple[str, Resource]]) -> Iterator[Allergy]:
+def _allergies(resources: Sequence[Resource]) -> Iterator[Allergy]:
     for resource in _of_type(resources, "AllergyIntolerance"):
         if _status_code(resource.get("verificationStatus")) in _DROPPED_VERIFICATION:
             continue
@@ -253,7 +248,7 @@ def _allergies(resources: Sequence[tuple[str, Resource]]) -> Iterator[Allergy]:
         )
 
 
-def _observations(resources: Sequence[tuple[str, Resource]]) -> Iterator[Observation]:
+def _observations(resources: Sequence[Resource]) -> Iterator[Observation]:
     for resource in _of_type(resources, "Observation"):
         if _string(resource.get("status")) in _DROPPED_OBSERVATION:
             continue
@@ -273,7 +268,7 @@ def _observations(resources: Sequence[tuple[str, Resource]]) -> Iterator[Observa
                 )
 
 
-def _studies(resources: Sequence[tuple[str, Resource]]) -> Iterator[CompletedStudy]:
+def _studies(resources: Sequence[Resource]) -> Iterator[CompletedStudy]:
     for resource in _of_type(resources, *_COMPLETED_STATUS):
         kind = resource["resourceType"]
         if _string(resource.get("status")) not in _COMPLETED_STATUS[kind]:

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
+from interceptor.action.deadline import HoldLimits, hold_deadline
 from interceptor.action.lifecycle import LifecycleEvent
 from interceptor.action.order_control import REPLACEMENT_ORDER, control_event
 from interceptor.context.order_set import SetMember
 from interceptor.context.patient import PatientEvidence
+from interceptor.context.site_profile import SiteProfile
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import SET_WINDOW_SECONDS, OrderDecision, decide_message, member_key
@@ -104,6 +106,40 @@ class SimulationOptions:
     until: datetime | None = None
     deadline: Callable[[OrderDecision, datetime], datetime]
     window_seconds: float = SET_WINDOW_SECONDS
+
+
+def site_options(
+    site: SiteProfile, *, now: datetime, decide_at: datetime | None = None, until: datetime | None = None
+) -> SimulationOptions:
+    """Options with the site's calendar and the hold limits of a node that says nothing else.
+
+    Args:
+        site: The site profile.
+        now: The present, aware; for messages that do not say when they were sent.
+        decide_at: See `SimulationOptions`.
+        until: See `SimulationOptions`.
+    """
+
+    def deadline(order: OrderDecision, taken_at: datetime) -> datetime:
+        return hold_deadline(
+            taken_at,
+            limits=HoldLimits(),
+            add_business_hours=site.calendar.add_business_hours,
+            planned_start=order.facts.planned_start,
+            row_deadline_seconds=order.decision.hold_deadline_seconds,
+        )
+
+    return SimulationOptions(zone=site.calendar.zone, now=now, decide_at=decide_at, until=until, deadline=deadline)
+
+
+def patient_identifiers(view: MessageView) -> tuple[str, ...]:
+    """Every PID-3.1 of a message. Patient data: never log them."""
+    patient = view.first("PID")
+    if patient is None:
+        return ()
+    count = patient.repetition_count(3)
+    found = (patient.text(3, repetition=repetition) for repetition in range(1, count + 1))
+    return tuple(value for value in found if value)
 
 
 def simulate_custody(

@@ -1,0 +1,115 @@
+"""`interceptor policy`: hold the policy against its vignettes, and the text matcher against labelled lines."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from interceptor.cli import policy_eval
+from interceptor.cli.explain import load_content
+from interceptor.cli.terminal import ExitCode, print_json, print_line, refuse
+
+if TYPE_CHECKING:
+    from interceptor.decision.policy import Policy
+    from interceptor.replay.vignette import Vignette, VignetteResult
+
+VIGNETTES_OF_ROW_MIN = 4
+"""A row that fewer stories speak of is not held in place by them."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(help="Test and measure the clinical content.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("test")(run_tests)
+    policy_eval.register(group)
+    app.add_typer(group, name="policy")
+
+
+def run_tests(
+    profile: str = typer.Option("default", help="Profile of the policy."),
+    vignettes: list[Path] | None = typer.Option(None, help="More vignettes: a site's own folder. May be repeated."),
+    policy: str = typer.Option("spine-oncology", help="Policy: a name in mappings/policies/."),
+    site: str = typer.Option("example", help="Site profile that the vignettes' local codes are of."),
+    mappings: Path | None = typer.Option(None, help="Folder of the clinical data; default: the one that ships."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object per vignette."),
+) -> None:
+    """Decide every vignette and compare; exit 1 on any difference or on a row that too few vignettes speak of."""
+    from interceptor.config.mappings import find_mappings
+    from interceptor.replay.vignette import run_vignette
+
+    folder = mappings or find_mappings()
+    content = load_content(policy=policy, profile=profile, site=site, mappings=folder)
+    own = _read_folders([folder / "vignettes", *(vignettes or [])])
+    now = datetime.now(UTC)
+    results = [run_vignette(vignette, content=content, now=now) for vignette in own]
+    gaps = find_gaps(results, content.policy)
+    if as_json:
+        for result in results:
+            print_json(_result_json(result))
+    else:
+        _print_table(results, profile)
+    differing = [result for result in results if not result.agrees]
+    for gap in gaps:
+        sys.stderr.write(f"{gap}\n")
+    if not as_json:
+        print_line(f"{len(results)} vignettes, {len(differing)} differ, profile {profile}")
+    if differing or gaps:
+        raise typer.Exit(ExitCode.NO)
+
+
+def find_gaps(results: "list[VignetteResult]", policy: "Policy") -> list[str]:
+    """What the vignettes leave open: rows with too few of them, rows without a near-miss pair."""
+    by_name = {result.vignette.name: result for result in results}
+    gaps = []
+    for number in sorted({compiled.row.number for compiled in policy.rows}):
+        speaking = [result for result in results if number in result.rows]
+        if len(speaking) < VIGNETTES_OF_ROW_MIN:
+            gaps.append(f"row {number}: {len(speaking)} vignettes, fewer than {VIGNETTES_OF_ROW_MIN}")
+        pairs = (
+            (result, by_name[result.vignette.near_miss])
+            for result in results
+            if result.vignette.near_miss and number in {*result.rows, *by_name[result.vignette.near_miss].rows}
+        )
+        if not any(one.rows != other.rows for one, other in pairs):
+            gaps.append(f"row {number}: no near-miss pair")
+    return gaps
+
+
+def _read_folders(folders: list[Path]) -> "list[Vignette]":
+    from interceptor.replay.vignette import VignetteError, read_vignettes
+
+    try:
+        return [vignette for folder in folders for vignette in read_vignettes(folder)]
+    except VignetteError as error:
+        refuse("\n".join(error.problems), code=ExitCode.WRONG_USE)
+
+
+def _print_table(results: "list[VignetteResult]", profile: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("vignette", "rows", "expected", "found", title=f"profile {profile}", show_lines=False)
+    for result in results:
+        expected = _lines(result.expected)
+        found = "as expected" if result.agrees else f"DIFFERS\n{_lines(result.found)}"
+        rows = " ".join(str(row) for row in result.rows)
+        name = result.vignette.name
+        table.add_row(name, rows, expected, found, style="" if result.agrees else "bold red")
+    console = Console(markup=False, soft_wrap=False)
+    console.print(table)
+
+
+def _lines(verdicts: tuple[tuple[object, ...], ...]) -> str:
+    return "\n".join(str(order) for message in verdicts for order in message) or "no order"
+
+
+def _result_json(result: "VignetteResult") -> dict[str, object]:
+    return {
+        "vignette": result.vignette.name,
+        "agrees": result.agrees,
+        "rows": list(result.rows),
+        "expected": [[str(order) for order in message] for message in result.expected],
+        "found": [[str(order) for order in message] for message in result.found],
+    }
