@@ -118,17 +118,17 @@ def header_segments(view: MessageView) -> tuple[Segment, ...]:
 
 
 def second_patient_offset(view: MessageView) -> int | None:
-    """Byte offset of a patient segment (PID) between two orders of an order message, None when there is none.
+    """Byte offset of a second patient (a PID with other identifiers) before or between orders, None when there is none.
 
     Orders after it may be another patient's, and the header's patient must not be taken for theirs: such a message
-    is for the filler to judge. A PID that opens prior results, with no order after it, is not one.
+    is for the filler to judge. Prior results repeat the same patient, and a PID with no order after it changes nothing.
     """
     groups = order_groups(view)
-    first_patients = [segment for segment in header_segments(view) if segment.name == "PID"] if groups else []
-    if len(first_patients) > 1:
-        return first_patients[1].start
-    for group in groups[:-1]:
-        for segment in group.segments:
-            if segment.name == "PID":
-                return segment.start
+    if not groups:
+        return None
+    last_order_start = groups[-1].start
+    patients = [segment for segment in view.segments_named("PID") if segment.start < last_order_start]
+    for patient in patients[1:]:
+        if not patient.raw_field(3) or patient.raw_field(3) != patients[0].raw_field(3):
+            return patient.start
     return None

@@ -33,6 +33,7 @@ class NotHl7Reason(StrEnum):
     NO_HEADER = "no_header"
     WIDE_CHARACTERS = "wide_characters"
     BAD_DELIMITERS = "bad_delimiters"
+    TOO_MANY_SEGMENTS = "too_many_segments"
 
 
 class NotHl7(ValueError):  # noqa: N818 - a statement about the peer's bytes, as the standard's "not HL7"
@@ -163,7 +164,7 @@ def _find_start(raw: bytes) -> int:
     Raises:
         NotHl7: There is none.
     """
-    content = raw.removeprefix(_UTF_8_BOM).lstrip(_BLANK)
+    content = raw.lstrip(_BLANK).removeprefix(_UTF_8_BOM).lstrip(_BLANK)
     if content.startswith(b"MSH"):
         return len(raw) - len(content)
     if not content:

@@ -14,11 +14,23 @@ from functools import lru_cache
 from interceptor.message.charset import Charset, masking_for, read_charset, split_outside
 from interceptor.message.encoding import EncodingCharacters
 from interceptor.message.escape import unescape
-from interceptor.message.header import HEADER_SEGMENTS, Header, MessageType, field_index, read_header
+from interceptor.message.header import (
+    HEADER_SEGMENTS,
+    Header,
+    MessageType,
+    NotHl7,
+    NotHl7Reason,
+    field_index,
+    read_header,
+)
 from interceptor.message.path import FieldPath, parse_path
 
 HL7_NULL = b'""'
 """A field with this value says: delete what you have. It is not the same as an empty field."""
+
+LINE_COUNT_MAX = 50_000
+"""Most line ends in a message that is read: 16 MiB of them would take seconds and gigabytes as segments. The longest
+message of the corpus has 346."""
 
 _BATCH_SEGMENTS = frozenset({"FHS", "BHS", "BTS", "FTS"})
 _NAME_SIZE = 3
@@ -205,7 +217,7 @@ class MessageView:
         encoding: The delimiters.
 
     Raises:
-        NotHl7: There is no MSH, or its delimiters are not delimiters.
+        NotHl7: There is no MSH, its delimiters are not delimiters, or there are more than LINE_COUNT_MAX line ends.
     """
 
     __slots__ = ("_reader", "_segments", "encoding", "header", "raw")
@@ -213,6 +225,8 @@ class MessageView:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self.header = read_header(raw)
+        if raw.count(b"\r") > LINE_COUNT_MAX or raw.count(b"\n") > LINE_COUNT_MAX:
+            raise NotHl7(NotHl7Reason.TOO_MANY_SEGMENTS, self.header.end)
         self.encoding: EncodingCharacters = self.header.encoding
         self._reader = _Reader(raw, self.header)
         self._segments: tuple[Segment, ...] | None = None
@@ -355,7 +369,7 @@ def _line_spans(reader: _Reader) -> list[tuple[int, int, int]]:
 def _unusual_name(reader: _Reader, start: int, end: int) -> tuple[int, str]:
     """Start and name of a line that does not begin with a three-character name and the separator; "" when blank."""
     line = reader.raw[start:end]
-    content = (line.removeprefix(_UTF_8_BOM) if start == 0 else line).lstrip(_BLANK)
+    content = line.lstrip(_BLANK).removeprefix(_UTF_8_BOM).lstrip(_BLANK)
     start = end - len(content)
     name = content[:_NAME_SIZE].decode("latin-1")
     # A header inside the message may state other delimiters; it must not hide as a line of no known kind.

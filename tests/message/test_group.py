@@ -99,6 +99,14 @@ def test_a_patient_between_two_orders_is_told() -> None:
     assert second_patient_offset(two_first) == two_first.segments_named("PID")[1].start
     prior = message("OMG^O19", "ORC|NW|A", "OBR|1", "PID|1||4711", "ORC|PR|B", "OBR|1")
     assert second_patient_offset(prior) is None
+    same = message("OMG^O19", "ORC|NW|A", "OBR|1", "PID|1||4711", "ORC|PR|OLD", "OBR|1", "ORC|NW|B", "OBR|1")
+    assert second_patient_offset(same) is None
+    other = message("OMG^O19", "ORC|NW|A", "OBR|1", "PID|1||9999", "ORC|PR|OLD", "OBR|1", "ORC|NW|B", "OBR|1")
+    assert second_patient_offset(other) == other.segments_named("PID")[1].start
+    nameless = message("ORM^O01", "ORC|NW|A", "OBR|1", "PID|1", "ORC|NW|B", "OBR|1")
+    assert second_patient_offset(nameless) == nameless.segments_named("PID")[1].start
+    after_the_last = message("OMG^O19", "ORC|NW|A", "OBR|1", "PID|1||9999")
+    assert second_patient_offset(after_the_last) is None
     assert second_patient_offset(message("ADT^A40", "PID|2||1")) is None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptor.message.header import MessageType, NotHl7, NotHl7Reason, peek_header
-from interceptor.message.view import MessageView, Segment, is_null
+from interceptor.message.view import LINE_COUNT_MAX, MessageView, Segment, is_null
 
 ORDER = (
     rb"MSH|^~\&|EHR|HOSP|RIS|RAD|20260105101502||ORM^O01^ORM_O01|MSG-1|P|2.5.1|||AL|NE||8859/1" + b"\r"
@@ -129,7 +129,9 @@ def test_a_line_feed_inside_a_text_does_not_end_the_segment() -> None:
     assert view.text("NTE-3") == "first line\nand more"
 
 
-@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\r\n\r\n", b"  \r\n", b"\n", b"\xef\xbb\xbf\r\n"])
+@pytest.mark.parametrize(
+    "before", [b"", b"\xef\xbb\xbf", b"\r\n\r\n", b"  \r\n", b"\n", b"\xef\xbb\xbf\r\n", b"\r\n\xef\xbb\xbf"]
+)
 def test_a_byte_order_mark_and_blank_lines_before_the_header_are_stepped_over(before: bytes) -> None:
     view = MessageView(before + ORDER)
     assert view.control_id == b"MSG-1"
@@ -166,6 +168,15 @@ def test_bytes_that_are_no_message_are_refused_with_reason_and_place(
         MessageView(raw)
     assert (caught.value.reason, caught.value.offset) == (reason, offset)
     assert peek_header(raw) is None
+
+
+@pytest.mark.parametrize("line_end", [b"\r", b"\n"])
+def test_a_message_of_countless_lines_is_refused(line_end: bytes) -> None:
+    most = ORDER.replace(b"\r", line_end) + line_end * (LINE_COUNT_MAX - 4)
+    assert len(MessageView(most).segments) == 4
+    with pytest.raises(NotHl7) as caught:
+        MessageView(most + line_end)
+    assert caught.value.reason is NotHl7Reason.TOO_MANY_SEGMENTS
 
 
 def test_a_second_header_is_found_even_with_other_delimiters() -> None:
