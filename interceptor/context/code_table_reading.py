@@ -64,7 +64,9 @@ class _Files:
             return []
         return list(read_table(file, text, columns, self.problems))
 
-    def by_code(self, file: str, columns: tuple[str, ...], build: Callable[[TableRow], _Value | None]) -> dict[str, _Value]:
+    def by_code(
+        self, file: str, columns: tuple[str, ...], build: Callable[[TableRow], _Value | None]
+    ) -> dict[str, _Value]:
         """One value for each code of a file; a code that stands twice is a problem."""
         table: dict[str, _Value] = {}
         for row in self.rows(file, columns):
@@ -112,9 +114,7 @@ def _procedure_code(row: TableRow) -> ProcedureCode | None:
     if procedure_class is None and not regions:
         row.wrong("neither class nor regions")
         return None
-    return ProcedureCode(
-        modality=row["modality"], regions=regions, contrast=contrast, procedure_class=procedure_class
-    )
+    return ProcedureCode(modality=row["modality"], regions=regions, contrast=contrast, procedure_class=procedure_class)
 
 
 def _ranges(files: _Files) -> tuple[ProcedureRange, ...]:
@@ -155,7 +155,9 @@ def _agents(files: _Files) -> tuple[dict[str, ContrastAgent], re.Pattern[str], r
     agents: dict[str, ContrastAgent] = {}
     gadolinium, other = [], []
     for row in files.rows("gadolinium.csv", ("word", "agent", "kind", "group", "market")):
-        agents[row["word"].casefold()] = ContrastAgent(agent=row["agent"], kind=ContrastKind.GADOLINIUM, group=row["group"])
+        agents[row["word"].casefold()] = ContrastAgent(
+            agent=row["agent"], kind=ContrastKind.GADOLINIUM, group=row["group"]
+        )
         gadolinium.append(row["word"])
     for row in files.rows("other_contrast.csv", ("word", "agent", "kind")):
         kind = row.word("kind", ContrastKind)

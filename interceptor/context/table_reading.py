@@ -59,7 +59,9 @@ class TableRow:
             return None
 
 
-def read_table(file: str, text: str, columns: Sequence[str], problems: TableProblems, *, optional: Sequence[str] = ()) -> Iterator[TableRow]:
+def read_table(
+    file: str, text: str, columns: Sequence[str], problems: TableProblems, *, optional: Sequence[str] = ()
+) -> Iterator[TableRow]:
     """Yield the rows of one table.
 
     Args:
@@ -69,7 +71,11 @@ def read_table(file: str, text: str, columns: Sequence[str], problems: TableProb
         problems: Where to note what is wrong; a wrong row is noted and left out.
         optional: Columns that may be there; "" where they are not.
     """
-    lines = [(number, line) for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1) if line.strip() and not line.startswith("#")]
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1)
+        if line.strip() and not line.startswith("#")
+    ]
     if not lines:
         problems.add(file, 1, "the table is empty")
         return

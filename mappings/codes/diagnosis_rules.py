@@ -163,7 +163,10 @@ EXCEPTIONS_10 = {
         + " ".join(f"V{number:02d}" for number in range(100)),
         "S",
     ),
-    "postoperative": ("M960 M961 M963 M964 M9681 M9682 M9683 M9684 M9689 T8463 T84216 T84226 T84296 Z981 Z4789 Z48811", ""),
+    "postoperative": (
+        "M960 M961 M963 M964 M9681 M9682 M9683 M9684 M9689 T8463 T84216 T84226 T84296 Z981 Z4789 Z48811",
+        "",
+    ),
     "hospice": ("Z515", ""),
 }
 EXCEPTIONS_9 = {
@@ -268,9 +271,7 @@ def _symptoms(rules: Mapping[str, str], initial_only: Sequence[str]) -> type_row
 
 
 def _exceptions(rules: Mapping[str, tuple[str, str]]) -> type_rows:
-    return sorted(
-        (code, kind, without) for kind, (codes, without) in rules.items() for code in codes.split()
-    )
+    return sorted((code, kind, without) for kind, (codes, without) in rules.items() for code in codes.split())
 
 
 def resolve(rows: Sequence[tuple[str, ...]], code: str) -> tuple[str, ...] | None:
@@ -306,7 +307,11 @@ def _check(sources: Source, oncology: type_rows, symptoms: type_rows) -> None:
             if found is None or found[1] not in expected:
                 problems.append(f"{row['code']} is {'nothing' if found is None else found[1]}, expected {expected}")
     for row in sources["spine_policy_categories.tsv"]:
-        if row["category"] == "radicular" and row["code"].startswith(("M5", "M47")) and resolve(symptoms, row["code"]) is None:
+        if (
+            row["category"] == "radicular"
+            and row["code"].startswith(("M5", "M47"))
+            and resolve(symptoms, row["code"]) is None
+        ):
             problems.append(f"{row['code']} has no symptom")
     if problems:
         raise SystemExit("\n".join(problems))

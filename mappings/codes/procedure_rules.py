@@ -24,7 +24,12 @@ _MODALITIES = {
     "PROC": ("", "out_of_scope"),
 }
 # What stands in the lists' region column and is no region of the spine.
-_REGION_CLASSES = {"PELVIS": "not_spine", "PLEXUS": "out_of_scope", "GUIDE": "out_of_scope", "RT PLANNING": "out_of_scope"}
+_REGION_CLASSES = {
+    "PELVIS": "not_spine",
+    "PLEXUS": "out_of_scope",
+    "GUIDE": "out_of_scope",
+    "RT PLANNING": "out_of_scope",
+}
 _REGIONS = {
     "C": "C", "T": "T", "L": "L", "C+T": "C+T", "T+L": "T+L", "TL": "T+L", "C+T+L": "C+T+L", "ENTIRE": "C+T+L",
 }  # fmt: skip
