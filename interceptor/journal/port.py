@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
+from interceptor.journal.upkeep import Pruned, Retention
 
 EntryId = NewType("EntryId", int)
 """Our own number of an order in custody: positive, never used twice."""
@@ -351,49 +352,6 @@ class AuditRow:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
-    """What `journal verify` found; empty `problems` means sound. Each problem is a sentence without content.
-
-    `audit_number` and `audit_sha256` are the end of the audit chain (0 and zeros when empty): keep them elsewhere
-    and a later check can tell whether the chain was cut short or written anew.
-    """
-
-    rows_checked: int
-    problems: tuple[str, ...]
-    audit_number: int
-    audit_sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How many days ended things are kept. What is undelivered, dead and undiscarded, or audit is kept for ever.
-
-    `message_days` below 7 would make the journal forget duplicates too soon and is refused.
-    """
-
-    message_days: int = 30
-    entry_days: int = 365
-    decision_days: int = 365
-    quarantine_days: int = 30
-
-    def __post_init__(self) -> None:
-        if self.message_days < 7 or min(self.entry_days, self.decision_days, self.quarantine_days) < 1:
-            message = "message_days must be 7 or more, the others 1 or more"
-            raise ValueError(message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
-    """How many rows `prune` removed."""
-
-    outbox_count: int = 0
-    entry_count: int = 0
-    message_count: int = 0
-    decision_count: int = 0
-    quarantine_count: int = 0
-
-
 class Journal(Protocol):
     """What must not be forgotten. All writes go through one writer; concurrent callers share a commit."""
 
@@ -405,61 +363,47 @@ class Journal(Protocol):
                 before anything else is refused: orders that we have must still be able to leave.
             JournalBroken: The outcome is unknown.
         """
-        ...
 
     async def apply_change(self, change: EntryChange, *, at: datetime) -> ChangeDone | Conflict:
         """Move one order, with its outbox rows and audit row, when state and version are as expected."""
-        ...
 
     async def apply_changes(self, changes: Sequence[EntryChange], *, at: datetime) -> tuple[ChangeDone, ...] | Conflict:
         """Move several orders in one transaction: all or none."""
-        ...
 
     async def record_decisions(self, records: Sequence[DecisionRecord]) -> None:
         """Store decisions on orders that passed through."""
-        ...
 
     async def record_quarantine(self, *, route: str, reason: str, raw: bytes, at: datetime) -> None:
         """Keep bytes that are not HL7, for an analyst."""
-        ...
 
     async def record_audit(
         self, *, at: datetime, actor: str, action: str, entry_id: EntryId | None, detail: Mapping[str, object]
     ) -> None:
         """Append one link to the audit chain."""
-        ...
 
     async def find_answer(self, identity: MessageIdentity, *, since: datetime) -> StoredAnswer | None:
         """Find what we answered to these very bytes, received since then; None when not in our custody."""
-        ...
 
     async def find_control_id_reuse(self, identity: MessageIdentity, *, since: datetime) -> bool:
         """Whether the same sender used the same control id for other bytes since then."""
-        ...
 
     async def entry(self, entry_id: EntryId) -> Entry | None:
         """One order by our number."""
-        ...
 
     async def open_entries(self) -> tuple[Entry, ...]:
         """All orders that are PARKED, HELD or QUEUED, in the order they were taken."""
-        ...
 
     async def entries(self, *, states: Sequence[OrderState], limit: int = 1000) -> tuple[Entry, ...]:
         """Orders in these states, the earliest deadline first."""
-        ...
 
     async def latest_entry_for(self, order_key: str) -> Entry | None:
         """The newest entry of this order, open or ended."""
-        ...
 
     async def followers(self, entry_id: EntryId) -> tuple[Follower, ...]:
         """What waits behind an order, in the order it came. A new one changes the order's version."""
-        ...
 
     async def recent_digests(self, *, since: datetime) -> tuple[bytes, ...]:
         """SHA-256 of the messages that we took since then."""
-        ...
 
     async def claim_next(self, destination: str, *, at: datetime, inflight: bool = False) -> OutboxRow | None:
         """Claim the oldest pending row of this destination that is due at this time, in queue order; None when there is none.
@@ -468,11 +412,9 @@ class Journal(Protocol):
         *inflight* the claim and `record_inflight` are one commit, for a courier that is connected. A row whose
         bytes are damaged is never returned: it becomes dead with the error "damaged".
         """
-        ...
 
     async def record_inflight(self, outbox_id: OutboxId, *, at: datetime) -> None:
         """The bytes are about to leave: after a crash they may have been received."""
-        ...
 
     async def record_acked(
         self,
@@ -489,17 +431,14 @@ class Journal(Protocol):
         `outgoing`), and its `expected_version` is not compared. With *claim_next* the next due row of the destination
         is claimed and put in flight by the same commit, and returned: one commit per message delivered.
         """
-        ...
 
     async def record_retry(
         self, outbox_id: OutboxId, *, at: datetime, next_attempt_at: datetime, error: str, possible_duplicate: bool
     ) -> None:
         """It goes back to pending."""
-        ...
 
     async def record_replaced_content(self, outbox_id: OutboxId, *, at: datetime, error: str) -> None:
         """The filler refused our addition: `original` becomes the content and the row is pending again."""
-        ...
 
     async def record_dead(
         self,
@@ -511,54 +450,42 @@ class Journal(Protocol):
         change: EntryChange | None = None,
     ) -> None:
         """The filler refused for good; a person must act. An "order" row moves its entry to DEAD, as in `record_acked`."""
-        ...
 
     async def recover_outbox(self, *, at: datetime) -> int:
         """After a start: claimed rows become pending, in-flight rows pending and possible duplicates. Returns how many were in flight."""
-        ...
 
     async def dead_letters(self, *, limit: int = 1000) -> tuple[OutboxRow, ...]:
         """Rows that are dead, the oldest first."""
-        ...
 
     async def requeue_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
         """Send a dead row again as a possible duplicate; False when it is not dead, or its order was cancelled. Audited."""
-        ...
 
     async def discard_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:
         """Give a dead row up; False when it is not dead. Audited, never deleted."""
-        ...
 
     async def route_modes(self) -> Mapping[str, str]:
         """Modes that were set at run time, by route."""
-        ...
 
     async def set_route_mode(self, *, route: str, mode: str, actor: str, at: datetime, reason: str) -> None:
         """Make a run-time mode durable. Audited."""
-        ...
 
     async def outbox_depth(self) -> Mapping[str, tuple[int, datetime | None]]:
         """Pending rows and the oldest one's time, by destination."""
-        ...
 
     async def undelivered_rows(self) -> tuple[OutboxRow, ...]:
         """All rows that are pending, claimed or in flight, in the order they were queued."""
-        ...
 
     async def entry_counts(self) -> Mapping[OrderState, int]:
         """How many orders stand in each state, every state named."""
-        ...
 
     async def prune(self, *, at: datetime, retention: Retention) -> Pruned:
         """Remove what ended longer ago than *retention* says, a few hundred rows per transaction. Audited."""
-        ...
 
     async def is_restored(self) -> bool:
         """Whether this is an older copy, put back in place of a journal that went on.
 
         What it calls undelivered may have been delivered: nothing may be sent before `confirm_restored`.
         """
-        ...
 
     async def confirm_restored(self, *, at: datetime, actor: str, delivered_until: datetime | None) -> int:
         """Let a restored journal go on. Audited.
@@ -566,11 +493,9 @@ class Journal(Protocol):
         Waiting rows that were queued up to *delivered_until* become dead letters with the error "restored", to be
         sent again or given up one by one; all later ones are possible duplicates. Returns how many became dead.
         """
-        ...
 
     async def audit_rows(self, *, entry_id: EntryId | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
         """Links of the chain, oldest first."""
-        ...
 
     async def probe(self, *, at: datetime) -> None:
         """Write and commit one row, to learn whether the journal can.
@@ -578,4 +503,3 @@ class Journal(Protocol):
         Raises:
             JournalUnavailable, JournalBroken: It cannot.
         """
-        ...

@@ -33,15 +33,13 @@ from interceptor.journal.port import (
     MessageIdentity,
     OutboxId,
     OutboxRow,
-    Pruned,
-    Retention,
     StoredAnswer,
-    VerifyReport,
 )
 from interceptor.journal.sqlite_file import FileSettings, OwnerLock, open_for_writing, prepare_place
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.journal.sqlite_writer import CommitReport, Writer, WriterSettings
 from interceptor.journal.stored_form import instant_text, storable_text
+from interceptor.journal.upkeep import Pruned, Retention, VerifyReport
 
 ROWS_MAX = 100_000
 """The most rows that one read returns, whatever its caller asks for; `open_entries` alone returns all."""

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import apsw
 
-from interceptor.journal.port import Retention
 from interceptor.journal.stored_form import instant_text
+from interceptor.journal.upkeep import Retention
 
 ROWS_PER_TRANSACTION = 500
 

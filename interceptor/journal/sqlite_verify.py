@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import apsw
 
 from interceptor.action.lifecycle import LifecycleEvent
-from interceptor.journal.port import VerifyReport
 from interceptor.journal.stored_form import CHAIN_START, canonical_json, chain_link, digest_of
+from interceptor.journal.upkeep import VerifyReport
 
 _PROBLEMS_MAX = 100
 """Problems that are told one by one; a ruined file has millions."""
