@@ -10,6 +10,7 @@ from interceptor.action.lifecycle import (
     OPEN_STATES,
     TAKEN_AS,
     WAITING_STATES,
+    IllegalTransition,
     LifecycleEvent,
     OrderState,
     decide_transition,
@@ -254,7 +255,9 @@ def check_change(change: EntryChange) -> None:
         IllegalTransition: It does not, or it leads elsewhere.
     """
     transition = decide_transition(change.expected_state, change.event)
-    assert transition.state == change.state, f"{change.event} leads to {transition.state}, not {change.state}"
+    if transition.state is not change.state:
+        message = f"{change.event} leads to {transition.state}, not {change.state}"
+        raise IllegalTransition(message)
 
 
 def _insert_follower(
