@@ -7,6 +7,7 @@ import asyncio
 from typing import Any, Protocol
 
 from interceptor.transport.options import ConnectionEnd
+from interceptor.transport.watch import OpenFrameWatch
 from interceptor.wire.frame import Frame, FramingError, encode_frame
 
 
@@ -38,16 +39,6 @@ class ConnectionDriver(Protocol):
         """Why the connection ended or is ending."""
         ...
 
-    @property
-    def open_size(self) -> int:
-        """Bytes of the open frame."""
-        ...
-
-    @property
-    def open_seconds(self) -> float:
-        """Age of the open frame."""
-        ...
-
     def write(self, data: bytes, *, answered: int) -> None:
         """Send *data*, which settles this many owed answers."""
         ...
@@ -76,10 +67,11 @@ class MllpConnection:
     what was not answered is the handler's to settle.
     """
 
-    __slots__ = ("_driver", "_transport", "peer_address")
+    __slots__ = ("_driver", "_open_frame", "_transport", "peer_address")
 
-    def __init__(self, driver: ConnectionDriver, transport: asyncio.Transport) -> None:
+    def __init__(self, driver: ConnectionDriver, transport: asyncio.Transport, open_frame: OpenFrameWatch) -> None:
         self._driver = driver
+        self._open_frame = open_frame
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.peer_address: str = peer[0] if peer else ""
@@ -98,12 +90,12 @@ class MllpConnection:
     @property
     def open_size(self) -> int:
         """Bytes waiting in a frame that has begun and not ended."""
-        return self._driver.open_size
+        return self._open_frame.size
 
     @property
     def open_seconds(self) -> float:
         """How long the open frame has been waited for; 0 without one."""
-        return self._driver.open_seconds
+        return self._open_frame.seconds
 
     def send(self, content: bytes) -> None:
         """Send *content* as one frame; on an inbound connection it settles one owed answer.

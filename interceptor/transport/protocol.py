@@ -19,7 +19,7 @@ from typing import cast
 from interceptor.transport.connection import ConnectionHandler, MllpConnection
 from interceptor.transport.deadline import Deadline, Deadlines
 from interceptor.transport.options import ConnectionEnd, ConnectionOptions, TransportCounters
-from interceptor.transport.watch import OpenFrameWatch, WriteWatch
+from interceptor.transport.watch import OpenFrameWatch, ToleranceTally, WriteWatch
 from interceptor.wire.decoder import FrameDecoder
 from interceptor.wire.frame import Frame, FramingError
 
@@ -65,27 +65,14 @@ class MllpProtocol(asyncio.Protocol):
         self._open_frame = OpenFrameWatch(self._decoder, self._deadlines, options, self._loop)
         # Frames delivered and not answered yet; only an inbound connection owes answers.
         self._owed_count = 0
-        self._tolerated = self._decoder.tolerated_counts
-        self._tolerated_total = 0
+        self._tolerances = ToleranceTally(self._decoder, counters.tolerated)
         self.end: ConnectionEnd | None = None
-
-    @property
-    def open_size(self) -> int:
-        """Bytes of the open frame; 0 between frames."""
-        return self._decoder.open_size
-
-    @property
-    def open_seconds(self) -> float:
-        """How long the open frame has been waited for; 0 between frames."""
-        return self._open_frame.seconds
-
-    # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask the owner for a handler; without one the connection is dropped."""
         self._transport = cast("asyncio.Transport", transport)
         self._written = WriteWatch(self._transport, self._deadlines, self._options.write_timeout_seconds, self._loop)
-        self._connection = MllpConnection(self, self._transport)
+        self._connection = MllpConnection(self, self._transport, self._open_frame)
         self._handler = self._opened(self._connection)
         if self._handler is None:
             self._phase = _Phase.CLOSING
@@ -142,8 +129,6 @@ class MllpProtocol(asyncio.Protocol):
         self._is_write_blocked = False
         self._set_reading()
 
-    # What the owner calls, through its MllpConnection.
-
     def write(self, data: bytes, *, answered: int) -> None:
         """Send *data*; nothing once our side is closed."""
         if self._phase is _Phase.CLOSING or self._phase is _Phase.ENDED:
@@ -197,8 +182,6 @@ class MllpProtocol(asyncio.Protocol):
         self.end = self.end or ConnectionEnd.ABORTED
         self._transport.abort()
 
-    # Inside.
-
     def _deliver(self) -> None:
         """Hand frames to the handler until it pauses, closes, or there are none."""
         if self._is_delivering:
@@ -219,8 +202,7 @@ class MllpProtocol(asyncio.Protocol):
             self._is_delivering = False
         if not self._is_paused and self._phase is _Phase.OPEN:
             self._open_frame.update()
-        if self._decoder.tolerated_total != self._tolerated_total:
-            self._tell_tolerated()
+        self._tolerances.tell()
 
     def _take_frame(self, handler: ConnectionHandler) -> Frame | None:
         """The next frame, or None when there is none now, or none ever more."""
@@ -241,13 +223,6 @@ class MllpProtocol(asyncio.Protocol):
         self._deliver()
         if self._phase is _Phase.OPEN and not self._is_paused:
             self._finish(ConnectionEnd.PEER_CLOSED)
-
-    def _tell_tolerated(self) -> None:
-        before, self._tolerated = self._tolerated, self._decoder.tolerated_counts
-        self._tolerated_total = self._decoder.tolerated_total
-        for tolerance, count in self._tolerated.items():
-            if count > before[tolerance]:
-                self._counters.tolerated(tolerance, count - before[tolerance])
 
     def _finish(self, end: ConnectionEnd) -> None:
         """Take no more frames; close when everything owed is sent, or at the finish deadline."""

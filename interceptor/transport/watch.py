@@ -1,13 +1,15 @@
-"""Two watches over one connection: is its open frame still coming, are its written bytes still going.
+"""Watches over one connection: is its open frame still coming, are its written bytes still going, what was tolerated.
 
-Both say what they found; the protocol decides what follows.
+They say what they found; the protocol decides what follows.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from interceptor.transport.deadline import Deadline, Deadlines
 from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.decoder import FrameDecoder
+from interceptor.wire.frame import Tolerance
 
 _SILENCE_CONFIRM_SECONDS = 0.05
 
@@ -32,6 +34,11 @@ class OpenFrameWatch:
         self._offset: int | None = None
         self._since = 0.0
         self._is_silence_noticed = False
+
+    @property
+    def size(self) -> int:
+        """Bytes waiting in the open frame; 0 between frames."""
+        return self._decoder.open_size
 
     @property
     def seconds(self) -> float:
@@ -117,3 +124,25 @@ class WriteWatch:
             return True
         self._deadlines.set(Deadline.WRITE, self._timeout_seconds / 2)
         return False
+
+
+class ToleranceTally:
+    """Tells how often each tolerance was used since it last told."""
+
+    __slots__ = ("_counts", "_decoder", "_tolerated", "_total")
+
+    def __init__(self, decoder: FrameDecoder, tolerated: Callable[[Tolerance, int], None]) -> None:
+        self._decoder = decoder
+        self._tolerated = tolerated
+        self._counts = decoder.tolerated_counts
+        self._total = decoder.tolerated_total
+
+    def tell(self) -> None:
+        """Tell what is new; usually nothing, which costs one comparison."""
+        if self._decoder.tolerated_total == self._total:
+            return
+        before, self._counts = self._counts, self._decoder.tolerated_counts
+        self._total = self._decoder.tolerated_total
+        for tolerance, count in self._counts.items():
+            if count > before[tolerance]:
+                self._tolerated(tolerance, count - before[tolerance])

@@ -32,11 +32,9 @@ from interceptor.wire.frame import (
     FramingReason,
     Tolerance,
 )
+from interceptor.wire.gap import Gap
 
-_LINE_FEED: Final = 0x0A
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
-_BLANKS: Final = b"\r\n\x00"
-_BLANK_RUN: Final = re.compile(rb"[\r\n\x00]*")
 _START_RUN: Final = re.compile(rb"\x0b*")
 _DEFAULT_OPTIONS: Final = FrameOptions()
 
@@ -48,23 +46,6 @@ class FrameDecoder:
     one at a time so that those before a bad byte are not lost with it.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_counts",
-        "_counts_total",
-        "_envelope_rest",
-        "_failure",
-        "_gap_counted",
-        "_is_open",
-        "_notes",
-        "_options",
-        "_position",
-        "_scanned",
-        "_silence",
-        "_skipped",
-        "_stream_offset",
-    )
-
     def __init__(self, options: FrameOptions = _DEFAULT_OPTIONS) -> None:
         self._options = options
         self._buffer: bytes | bytearray = b""
@@ -75,11 +56,10 @@ class FrameDecoder:
         # Position in the stream of the buffer's first byte.
         self._stream_offset = 0
         self._is_open = False
+        # Whether the open frame began with more than one VT.
+        self._is_doubled = False
         self._silence = False
-        # Between frames: bytes skipped that were not blank; whether this gap is counted; the outer FS CR still due.
-        self._skipped = 0
-        self._gap_counted = False
-        self._envelope_rest = b""
+        self._gap = Gap(options)
         # Tolerances met on the way to the next frame.
         self._notes: list[Tolerance] = []
         self._counts: dict[Tolerance, int] = dict.fromkeys(Tolerance, 0)
@@ -108,7 +88,7 @@ class FrameDecoder:
 
     @property
     def tolerated_counts(self) -> dict[Tolerance, int]:
-        """How often each tolerance was used on this connection; a copy."""
+        """How often each tolerance was used so far; a copy."""
         return dict(self._counts)
 
     @property
@@ -162,9 +142,7 @@ class FrameDecoder:
                     return None
         except FramingError as error:
             self._failure = error
-            self._buffer = b""
-            self._position = self._scanned = 0
-            self._is_open = False
+            self._buffer, self._position, self._is_open = b"", 0, False
             raise
         return None
 
@@ -175,61 +153,16 @@ class FrameDecoder:
         if position == len(buffer):
             return False
         if buffer[position] != START_BLOCK:
-            self._skip_gap()
-            position = self._position
+            was_noted = self._gap.has_bytes
+            position = self._position = self._gap.skip(buffer, position, self._stream_offset)
+            if self._gap.has_bytes and not was_noted:
+                self._note(Tolerance.BYTES_BETWEEN_FRAMES)
             if position == len(buffer):
                 return False
-        self._envelope_rest = b""
-        self._skipped = 0
-        self._gap_counted = False
+        self._is_doubled = False
         self._position = self._scanned = position + 1
         self._is_open = True
         return True
-
-    def _skip_gap(self) -> None:
-        """Move to the next VT or to the end of the buffer, counting what is skipped."""
-        if self._envelope_rest:
-            self._skip_envelope_rest()
-        buffer = self._buffer
-        position = self._position
-        start = buffer.find(START_BLOCK, position)
-        end = start if start >= 0 else len(buffer)
-        if end == position:
-            return
-        if not self._options.bytes_between_frames:
-            raise FramingError(FramingReason.BYTES_BETWEEN_FRAMES, self._stream_offset + position)
-        if not self._gap_counted:
-            self._gap_counted = True
-            self._note(Tolerance.BYTES_BETWEEN_FRAMES)
-        skipped = len(bytes(memoryview(buffer)[position:end]).translate(None, _BLANKS))
-        self._skipped += skipped
-        if self._skipped > self._options.skipped_size_max:
-            raise FramingError(FramingReason.GARBAGE_TOO_LONG, self._stream_offset + self._garbage_offset(end, skipped))
-        self._position = end
-
-    def _garbage_offset(self, end: int, skipped: int) -> int:
-        """Buffer position of the first byte above `skipped_size_max` in the gap that runs to *end*."""
-        allowed = self._options.skipped_size_max - (self._skipped - skipped)
-        position = self._position
-        while True:
-            match = _BLANK_RUN.match(self._buffer, position, end)
-            assert match is not None
-            position = match.end()
-            if allowed == 0:
-                return position
-            allowed -= 1
-            position += 1
-
-    def _skip_envelope_rest(self) -> None:
-        """Step over the outer FS CR that a doubled envelope leaves behind its inner one."""
-        rest = self._envelope_rest
-        position = self._position
-        while rest and position < len(self._buffer) and self._buffer[position] == rest[0]:
-            position += 1
-            rest = rest[1:]
-        self._position = position
-        # Anything else, or more bytes than the buffer has: what is left of the envelope waits only at the buffer's end.
-        self._envelope_rest = rest if position == len(self._buffer) else b""
 
     def _end_frame(self) -> Frame | None:
         """Take the open frame out of the buffer.
@@ -290,9 +223,9 @@ class FrameDecoder:
             raise FramingError(FramingReason.DOUBLED_ENVELOPE, self._stream_offset + start)
         match = _START_RUN.match(self._buffer, start)
         assert match is not None
-        if not self._envelope_rest:
+        if not self._is_doubled:
+            self._is_doubled = True
             self._note(Tolerance.DOUBLED_ENVELOPE)
-        self._envelope_rest = b"\x1c\r"
         self._position = self._scanned = match.end()
         return match.end()
 
@@ -304,23 +237,13 @@ class FrameDecoder:
         content = buffer[start:end] if isinstance(buffer, bytes) else bytes(memoryview(buffer)[start:end])
         if not content:
             self._require(Tolerance.EMPTY_FRAME, start, b"")
-            self._notes.clear()
-        else:
-            if b"\n" in content:
-                crlf = b"\r\n" in content
-                if crlf or b"\r" not in content:
-                    tolerance = Tolerance.CRLF_SEGMENTS if crlf else Tolerance.BARE_LF_SEGMENTS
-                    self._require(tolerance, start + content.index(b"\n"), content)
-            if content.startswith(_UTF8_BOM):
-                self._require(Tolerance.UTF8_BOM, start, content)
+        elif b"\n" in content or content.startswith(_UTF8_BOM):
+            for tolerance, offset in _read_forms(content):
+                self._require(tolerance, start + offset, content)
         self._close_at(after)
-        if not content:
-            return None
-        if not self._notes:
-            return Frame(content)
-        frame = Frame(content, tuple(self._notes))
+        tolerated = tuple(self._notes)
         self._notes.clear()
-        return frame
+        return Frame(content, tolerated) if content else None
 
     def _truncate(self, start: int, inner_start: int) -> Frame:
         """Close the open frame as truncated; the VT at *inner_start* opens the next."""
@@ -328,7 +251,7 @@ class FrameDecoder:
         content = bytes(memoryview(self._buffer)[start:inner_start])
         self._require(Tolerance.START_INSIDE_FRAME, inner_start, content)
         frame = Frame(content, tuple(self._notes), truncated=True)
-        self._envelope_rest = b""
+        self._is_doubled = False
         self._close_at(inner_start)
         self._notes = [Tolerance.START_INSIDE_FRAME]
         return frame
@@ -336,6 +259,7 @@ class FrameDecoder:
     def _close_at(self, position: int) -> None:
         """Go on between frames at *position*."""
         self._is_open = False
+        self._gap.begin(after_doubled_envelope=self._is_doubled)
         self._position = self._scanned = position
         if position == len(self._buffer):
             # Lets a large buffer go now, not with the next read.
@@ -361,3 +285,15 @@ class FrameDecoder:
         self._counts[tolerance] += 1
         self._counts_total += 1
         self._notes.append(tolerance)
+
+
+def _read_forms(content: bytes) -> list[tuple[Tolerance, int]]:
+    """The forms of *content* that are tolerated, each with the offset of its first byte that shows it."""
+    forms: list[tuple[Tolerance, int]] = []
+    if b"\r\n" in content:
+        forms.append((Tolerance.CRLF_SEGMENTS, content.index(b"\n")))
+    elif b"\n" in content and b"\r" not in content:
+        forms.append((Tolerance.BARE_LF_SEGMENTS, content.index(b"\n")))
+    if content.startswith(_UTF8_BOM):
+        forms.append((Tolerance.UTF8_BOM, 0))
+    return forms

@@ -181,7 +181,8 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return certificate_file, key_file
 
 
-async def test_both_sides_take_tls(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+def build_contexts(certificate: tuple[Path, Path]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's context that trust each other."""
     certificate_file, key_file = certificate
     ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ours.load_cert_chain(certificate_file, key_file)
@@ -189,6 +190,31 @@ async def test_both_sides_take_tls(certificate: tuple[Path, Path], caplog: pytes
     ours.verify_mode = ssl.CERT_REQUIRED
     theirs = ssl.create_default_context(cafile=str(certificate_file))
     theirs.load_cert_chain(certificate_file, key_file)
+    return ours, theirs
+
+
+async def test_a_tls_peer_that_closes_early_makes_no_noise(
+    certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no half-close in TLS: the answer is lost, and asyncio must not be asked for one."""
+    ours, theirs = build_contexts(certificate)
+    async with listening(ignore, ssl=ours) as listener:
+        handler = Recorder()
+        connection = await connect(
+            "127.0.0.1", listener.port, handler=handler, options=OPTIONS, ssl=theirs, server_hostname="localhost"
+        )
+        connection.send(b"MSH|")
+        inbound = await listener.handler()
+        await until(lambda: inbound.frames)
+        connection.close()
+        await until(handler.is_lost)
+        await until(inbound.is_lost)
+        assert inbound.link.end == "peer_closed"
+    assert not caplog.records
+
+
+async def test_both_sides_take_tls(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = build_contexts(certificate)
     async with listening(ssl=ours) as listener:
         handler = Recorder()
         connection = await connect(

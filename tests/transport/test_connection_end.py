@@ -6,6 +6,8 @@ import socket
 import pytest
 
 from interceptor.transport.options import ConnectionOptions
+from interceptor.transport.protocol import MllpProtocol
+from interceptor.wire.commit_block import COMMIT_ACK
 from interceptor.wire.frame import Frame, Tolerance, encode_frame
 from tests.support.mllp_peer import RawPeer, Recorder, answer, ignore, listening, until
 
@@ -27,9 +29,35 @@ class TestHalfClose:
             assert listener.counts["ended:peer_closed"] == 1
 
     async def test_nothing_owed_closes_at_once(self) -> None:
-        async with listening() as listener, RawPeer.connect(listener.port) as peer:
+        """Without waiting for the peer's goodbye, which we have."""
+        options = ConnectionOptions(linger_seconds=60)
+        async with listening(options=options) as listener, RawPeer.connect(listener.port) as peer:
             peer.send(encode_frame(b"1"))
             assert await peer.read_content() == b"ACK 1"
+            peer.writer.write_eof()
+            assert await peer.read_to_end() == b""
+            await until(listener.handlers[0].is_lost)
+            driver = listener.handlers[0].link._driver
+            assert isinstance(driver, MllpProtocol)
+            assert driver._deadlines._timer is None
+
+    async def test_a_commit_block_is_not_yet_the_answer(self) -> None:
+        async with listening(ignore) as listener, RawPeer.connect(listener.port) as peer:
+            peer.send(encode_frame(b"1"))
+            peer.writer.write_eof()
+            handler = await listener.handler()
+            await until(lambda: handler.link.end == "peer_closed")
+            handler.link.send_raw(COMMIT_ACK)
+            handler.link.send(b"for 1")
+            assert await peer.read_to_end() == COMMIT_ACK + encode_frame(b"for 1")
+
+    async def test_a_truncated_frame_is_owed_nothing(self) -> None:
+        async with listening(ignore) as listener, RawPeer.connect(listener.port) as peer:
+            peer.send(b"\x0bhalf" + encode_frame(b"1"))
+            handler = await listener.handler()
+            await until(lambda: len(handler.frames) == 2)
+            handler.link.send(b"for 1")
+            assert await peer.read_content() == b"for 1"
             peer.writer.write_eof()
             assert await peer.read_to_end() == b""
 
@@ -201,6 +229,18 @@ class TestReadDeadline:
             peer.send(b"\x1c\r")
             assert await peer.read_content() == b"ACK MSH|"
 
+    async def test_time_stops_when_we_pause_inside_a_frame(self) -> None:
+        async with listening(options=self.OPTIONS) as listener, RawPeer.connect(listener.port) as peer:
+            peer.send(b"\x0bMSH|")
+            handler = await listener.handler()
+            await until(lambda: handler.link.open_size == 4)
+            handler.link.pause_reading()
+            await asyncio.sleep(0.3)
+            assert handler.link.end is None
+            handler.link.resume_reading()
+            peer.send(b"\x1c\r")
+            assert await peer.read_content() == b"ACK MSH|"
+
     async def test_the_age_of_the_open_frame_is_known(self) -> None:
         async with listening(options=ConnectionOptions()) as listener, RawPeer.connect(listener.port) as peer:
             handler = await listener.handler()
@@ -247,6 +287,19 @@ class TestWriteDeadline:
             with socket.create_connection(("127.0.0.1", listener.port)) as peer:
                 peer.sendall(encode_frame(b"1"))
                 await until(lambda: listener.counts["ended:write_timeout"] == 1)
+
+    async def test_switched_off_it_waits(self) -> None:
+        def flood(recorder: Recorder, frame: Frame) -> None:
+            recorder.link.send(b"x" * (15 * 1024 * 1024))
+
+        async with listening(flood, options=ConnectionOptions(write_timeout_seconds=0)) as listener:
+            with socket.create_connection(("127.0.0.1", listener.port)) as peer:
+                peer.sendall(encode_frame(b"1"))
+                handler = await listener.handler()
+                await until(lambda: handler.frames)
+                await asyncio.sleep(0.1)
+                assert handler.link.end is None
+                handler.link.abort()
 
     async def test_a_slow_reader_is_not_dropped(self) -> None:
         size = 12 * 1024 * 1024
