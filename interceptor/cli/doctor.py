@@ -31,7 +31,8 @@ def doctor(config: Path | None = CONFIG_OPTION, as_json: bool = JSON_OPTION) -> 
 
     findings = tuple(_examine(read_config(config)))
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        for finding in findings:
+            print_json(asdict(finding))
     else:
         for finding in findings:
             print_line(f"{finding.health.value:<8} {finding.subject}: {finding.words}")
@@ -41,12 +42,15 @@ def doctor(config: Path | None = CONFIG_OPTION, as_json: bool = JSON_OPTION) -> 
 
 def _examine(config: "Config") -> Iterator["ProbeFinding"]:
     from interceptor.cli import host_probe
+    from interceptor.journal.sqlite import journal_path
 
     node_runs = _answers(config.control_socket)
     yield host_probe.good("node", "runs and answers" if node_runs else "does not run")
     if sys.flags.optimize:
         yield host_probe.bad("python", "runs with -O, which removes the checks of our own invariants")
-    yield from host_probe.probe_folder(config.node.data_directory)
+    data_directory = config.node.data_directory
+    yield from host_probe.probe_folder(data_directory)
+    yield from host_probe.probe_privacy(journal_path(data_directory).parent)
     yield from host_probe.probe_clock(datetime.now(UTC).year)
     yield host_probe.probe_control_socket(config.control_socket)
     listeners = {f"route.{name}": route.listen for name, route in config.route.items()}

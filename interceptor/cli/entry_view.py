@@ -1,85 +1,46 @@
-"""One order in custody, as JSON and as lines for a terminal.
-
-The JSON is the same whether the node answers or the journal is read: keys are those of the journal's
-entry, times are UTC in RFC 3339, bytes are text with every byte kept (ISO 8859-1).
-"""
+"""One order in custody as lines for a terminal, from the JSON that the node answers with (review/desk.py)."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from interceptor.cli.terminal import printable
 
-if TYPE_CHECKING:
-    from interceptor.journal.port import Entry
 
-_WHY_UNKNOWN = "no reason recorded"
-
-
-def describe_entry(entry: "Entry") -> dict[str, object]:
-    """The JSON of one order."""
-    return {
-        "entry": entry.entry_id,
-        "version": entry.version,
-        "state": entry.state.value,
-        "route": entry.route,
-        "placer_order_number": entry.placer_order_number,
-        "priority": entry.priority,
-        "taken_at": entry.taken_at.isoformat(),
-        "changed_at": entry.changed_at.isoformat(),
-        "changed_by": entry.changed_by,
-        "deadline_at": entry.deadline_at.isoformat() if entry.deadline_at else None,
-        "reason": entry.reason,
-        "summary": dict(entry.summary),
-        "decision": dict(entry.decision),
-        "content": entry.content.decode("latin-1"),
-    }
-
-
-def list_line(entry: Mapping[str, object]) -> str:
-    """One line of `held list`."""
-    deadline = f"leaves by {entry['deadline_at']}" if entry.get("deadline_at") else ""
+def list_line(order: Mapping[str, Any]) -> str:
+    """One line of `held list`: our number, state, route, the placer's number, study, reasons, deadline."""
     parts = (
-        f"{entry['entry']:>6} {entry['state']}",
-        str(entry.get("route", "")),
-        f"order {entry.get('placer_order_number', '')}",
-        _procedure(entry),
-        _reasons(entry),
-        deadline,
+        f"{order['entry']:>6}",
+        order["state"],
+        order["route"],
+        order["placer_order_number"],
+        str(order["summary"].get("procedure", "")),
+        _reasons(order),
+        f"leaves by {order['deadline_at']}" if order["deadline_at"] else "",
+        "damaged" if order["damaged"] else "",
     )
     return printable("  ".join(part for part in parts if part))
 
 
-def show_lines(entry: Mapping[str, object]) -> Iterator[str]:
-    """The lines of `held show`: facts, then the message segment by segment."""
-    for key, value in entry.items():
-        if key in ("content", "decision", "summary", "history") or value in (None, ""):
-            continue
-        yield printable(f"{key.replace('_', ' ')}: {value}")
-    if reasons := _reasons(entry):
-        yield f"reasons: {reasons}"
-    for title in ("summary", "history"):
-        yield from _tree(title, entry.get(title))
-    content = entry.get("content")
-    if isinstance(content, str):
-        yield "message:"
-        yield from (f"  {printable(line)}" for line in content.splitlines())
+def show_lines(shown: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of `held show`: the order, why it is held, what happened to it, and its message."""
+    order = shown["order"]
+    for key, value in order.items():
+        if key not in ("summary", "reasons") and value not in (None, "", False):
+            yield printable(f"{key.replace('_', ' ')}: {value}")
+    yield f"reasons: {_reasons(order)}"
+    for key, value in order["summary"].items():
+        yield printable(f"  {key}: {value}")
+    yield "evidence:"
+    for one in shown["decision"].get("evidence", ()):
+        words = (one.get(key) for key in ("fact", "path", "source", "code", "text", "date"))
+        yield printable("  " + "  ".join(str(word) for word in words if word))
+    yield "history:"
+    for row in shown["history"]:
+        detail = ", ".join(f"{key} {value}" for key, value in row["detail"].items() if value)
+        yield printable(f"  {row['at']}  {row['actor']}  {row['action']}  {detail}".rstrip())
+    yield "message:"
+    yield from (printable(f"  {line}") for line in shown["content"].splitlines())
 
 
-def _reasons(entry: Mapping[str, object]) -> str:
-    decision = entry.get("decision")
-    reasons = decision.get("reasons") if isinstance(decision, dict) else entry.get("reasons")
-    return ", ".join(map(str, reasons)) if isinstance(reasons, list | tuple) and reasons else _WHY_UNKNOWN
-
-
-def _procedure(entry: Mapping[str, object]) -> str:
-    summary = entry.get("summary")
-    return str(summary.get("procedure", "")) if isinstance(summary, dict) else ""
-
-
-def _tree(title: str, value: object) -> Iterator[str]:
-    if isinstance(value, dict) and value:
-        yield f"{title}:"
-        yield from (printable(f"  {key}: {one}") for key, one in value.items())
-    elif isinstance(value, list) and value:
-        yield f"{title}:"
-        yield from (printable(f"  {one}") for one in value)
+def _reasons(order: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, order["reasons"]))

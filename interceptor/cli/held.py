@@ -4,15 +4,15 @@ Every command asks the running node, which is the only writer. `held list` and `
 journal file themselves when no node is running, so that nobody has to start one to see what waits.
 """
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from interceptor.cli.entry_view import describe_entry, list_line, show_lines
+from interceptor.cli.entry_view import list_line, show_lines
 from interceptor.cli.node_connection import (
     ACTOR_OPTION,
     CONFIG_OPTION,
@@ -26,10 +26,7 @@ from interceptor.cli.node_connection import (
 from interceptor.cli.terminal import print_json, print_line, print_warning, refuse
 
 if TYPE_CHECKING:
-    from interceptor.journal.port import Entry
-
-ENTRIES_MAX = 10_000
-"""As many as the node answers with."""
+    import apsw
 
 
 class StateWord(StrEnum):
@@ -49,7 +46,8 @@ ENTRY_ARGUMENT = typer.Argument(metavar="ENTRY", help="Our number of the order, 
 VERSION_OPTION = typer.Option(
     None, "--version", help="Only if the order is still as seen: the version that `held show` printed."
 )
-REASON_OPTION = typer.Option(..., "--reason", help="Why, for the audit trail and for the note on the order.")
+RELEASE_REASON_OPTION = typer.Option("", "--reason", help="Why, for the audit trail and for the note on the order.")
+RETURN_REASON_OPTION = typer.Option(..., "--reason", help="Why: its orderer has to act on it.")
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +57,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("release")(release)
     group.command("return")(return_to_orderer)
+    group.command("comment")(comment)
     app.add_typer(group, name="held")
 
 
@@ -76,13 +75,13 @@ def list_orders(
     """
     states = [word.value for word in state]
     result = _ask_or_none(config, socket, "held_list", states=states)
-    entries = _read_entries(config, states) if result is None else entries_of(result)
-    for entry in entries:
+    orders = _read_orders(config, states) if result is None else result["orders"]
+    for order in orders:
         if as_json:
-            print_json(entry)
+            print_json(order)
         else:
-            print_line(list_line(entry))
-    if not entries and not as_json:
+            print_line(list_line(order))
+    if not orders and not as_json:
         print_line("No order waits.")
 
 
@@ -96,9 +95,7 @@ def show(
 
     Without a running node its journal is read.
     """
-    result = _ask_or_none(config, socket, "held_show", entry=entry)
-    if result is None:
-        result = _read_entry(config, entry)
+    result = _ask_or_none(config, socket, "held_show", entry=entry) or _read_order(config, entry)
     if as_json:
         print_json(result)
         return
@@ -108,7 +105,7 @@ def show(
 
 def release(
     entry: int = ENTRY_ARGUMENT,
-    reason: str = REASON_OPTION,
+    reason: str = RELEASE_REASON_OPTION,
     version: int | None = VERSION_OPTION,
     actor: str = ACTOR_OPTION,
     config: Path | None = CONFIG_OPTION,
@@ -127,7 +124,7 @@ def release(
 
 def return_to_orderer(
     entry: int = ENTRY_ARGUMENT,
-    reason: str = REASON_OPTION,
+    reason: str = RETURN_REASON_OPTION,
     version: int | None = VERSION_OPTION,
     actor: str = ACTOR_OPTION,
     config: Path | None = CONFIG_OPTION,
@@ -144,16 +141,20 @@ def return_to_orderer(
     )
 
 
-def entries_of(result: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """The orders in the node's answer to `held_list`."""
-    entries = result.get("entries")
-    assert isinstance(entries, list), "held_list answers with entries"
-    return entries
+def comment(
+    entry: int = ENTRY_ARGUMENT,
+    text: str = typer.Argument(metavar="TEXT", help="What to write."),
+    actor: str = ACTOR_OPTION,
+    config: Path | None = CONFIG_OPTION,
+    socket: Path | None = SOCKET_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Write a comment to an order's history."""
+    path = find_socket(config, socket)
+    _report(entry, ask(path, "held_comment", entry=entry, comment=text, actor=name_actor(actor)), as_json)
 
 
-def _ask_or_none(
-    config: Path | None, socket: Path | None, command: str, **arguments: Any
-) -> Mapping[str, object] | None:
+def _ask_or_none(config: Path | None, socket: Path | None, command: str, **arguments: Any) -> dict[str, Any] | None:
     """The node's answer; None when no node runs and the configuration tells where its journal is."""
     from interceptor.control.client import request
     from interceptor.control.protocol import ControlError
@@ -168,37 +169,55 @@ def _ask_or_none(
         return None
 
 
-def _read_entries(config: Path | None, states: list[str]) -> list[Mapping[str, object]]:
+def _read_orders(config: Path | None, states: list[str]) -> list[dict[str, object]]:
+    """What the node would answer to `held_list`, from its journal."""
     from interceptor.action.lifecycle import OrderState
-    from interceptor.journal.sqlite_entry import ENTRIES_IN_STATES, state_list
+    from interceptor.journal.sqlite_entry import ENTRIES_IN_STATES, read_entries, state_list
+    from interceptor.review.desk import LIST_COUNT_MAX, entry_json
 
     names = state_list([OrderState(state) for state in states])
-    return [describe_entry(entry) for entry in _query(config, ENTRIES_IN_STATES, (names, ENTRIES_MAX))]
+    with _open_journal(config) as connection:
+        if connection is None:
+            return []
+        return [entry_json(entry) for entry in read_entries(connection, ENTRIES_IN_STATES, (names, LIST_COUNT_MAX))]
 
 
-def _read_entry(config: Path | None, number: int) -> Mapping[str, object]:
-    from interceptor.journal.sqlite_entry import ENTRY_BY_ID
+def _read_order(config: Path | None, number: int) -> dict[str, object]:
+    """What the node would answer to `held_show`, from its journal."""
+    from interceptor.journal.port import EntryId
+    from interceptor.journal.sqlite_entry import ENTRY_BY_ID, audit_rows, read_entries
+    from interceptor.review.desk import LIST_COUNT_MAX, audit_json, entry_json
 
-    found = _query(config, ENTRY_BY_ID, (number,))
-    return describe_entry(found[0]) if found else refuse(f"There is no order {number}.")
+    with _open_journal(config) as connection:
+        found = read_entries(connection, ENTRY_BY_ID, (number,)) if connection else ()
+        if connection is None or not found:
+            refuse(f"There is no order {number}.")
+        history = audit_rows(connection, entry_id=EntryId(number), limit=LIST_COUNT_MAX)
+    return {
+        "order": entry_json(found[0]),
+        "decision": dict(found[0].decision),
+        "content": found[0].content.decode("latin-1"),
+        "history": [audit_json(row) for row in history],
+    }
 
 
-def _query(config: Path | None, query: str, parameters: tuple[object, ...]) -> "tuple[Entry, ...]":
-    """Read the journal of a node that does not run; a journal that was never made has no orders."""
+@contextmanager
+def _open_journal(config: Path | None) -> "Iterator[apsw.Connection | None]":
+    """The journal of a node that does not run, for reading; None when it was never made."""
     from interceptor.journal.port import JournalError
     from interceptor.journal.sqlite import journal_path
-    from interceptor.journal.sqlite_entry import read_entries
     from interceptor.journal.sqlite_file import open_for_reading
 
     path = journal_path(read_config(config).node.data_directory)
     if not path.exists():
-        return ()
+        yield None
+        return
     try:
         connection = open_for_reading(path)
     except JournalError as error:
         refuse(f"{path}: {error}")
     with closing(connection):
-        return read_entries(connection, query, parameters)
+        yield connection
 
 
 def _report(entry: int, result: Mapping[str, object], as_json: bool) -> None:

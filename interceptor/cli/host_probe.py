@@ -69,7 +69,7 @@ def bad(subject: str, words: str) -> ProbeFinding:
 
 
 def probe_folder(folder: Path) -> Iterator[ProbeFinding]:
-    """Whether the data directory is ours, private and on a disk that keeps what it confirms."""
+    """Whether the data directory is ours and on a disk that keeps what it confirms."""
     if not folder.exists():
         parent = next(ancestor for ancestor in folder.parents if ancestor.exists())
         able = os.access(parent, os.W_OK | os.X_OK)
@@ -81,17 +81,23 @@ def probe_folder(folder: Path) -> Iterator[ProbeFinding]:
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield bad("data directory", f"{folder} is not a folder that this user can write to")
         return
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    if mode & 0o077:
-        yield bad("permissions", f"{folder} is open to other users (mode {mode:04o}); it holds orders: chmod 700")
-    else:
-        yield good("permissions", f"{folder} is private (mode {mode:04o})")
     free = os.statvfs(folder)
     free_size = free.f_bavail * free.f_frsize
     tell = good if free_size >= FREE_BYTES_MIN else bad
     yield tell("free space", f"{free_size / 1024**3:.1f} GiB on the disk of {folder}")
     yield probe_filesystem(folder)
     yield probe_durability(folder)
+
+
+def probe_privacy(folder: Path) -> Iterator[ProbeFinding]:
+    """Whether others are kept out of the journal's folder, once there is one: it holds orders."""
+    if not folder.exists():
+        return
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        yield bad("permissions", f"{folder} is open to other users (mode {mode:04o}) and holds orders: chmod 700")
+    else:
+        yield good("permissions", f"{folder} is private (mode {mode:04o})")
 
 
 def probe_filesystem(folder: Path) -> ProbeFinding:

@@ -60,5 +60,5 @@ def ask(socket: Path, command: str, **arguments: object) -> dict[str, object]:
 
 
 def name_actor(name: str) -> str:
-    """The actor as the audit trail writes it, e.g. "user:mueller"; the login name unless stated."""
-    return f"user:{name or getpass.getuser()}"
+    """Who acts: the name that was stated, else the login name. The node writes it to the audit trail as a user's."""
+    return name or getpass.getuser()

@@ -8,7 +8,7 @@ verdict is seen within seconds. The same seed and the same times give the same b
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
@@ -44,12 +44,14 @@ class Sent:
         kind: Plain words for the live table, e.g. "spine MRI, cancer".
         control_id: MSH-10; "" for a malformed message.
         raw: The bytes to send.
+        order_numbers: Placer order numbers, without namespace, of an order message.
         is_new_order: False for visits, results, changes and cancels.
     """
 
     kind: str
     control_id: str
     raw: bytes
+    order_numbers: tuple[str, ...] = ()
     is_new_order: bool = False
 
 
@@ -126,8 +128,13 @@ class Story:
         diagnoses = (patient.diagnosis,)
         version = self._random.choice(("2.3.1", "2.5.1"))
         text = order_message(patient, orders, control_id=control_id, at=at, diagnoses=diagnoses, version=version)
-        is_new_order = all(order.control == "NW" for order in orders)
-        return Sent(kind=kind, control_id=control_id, raw=text.encode("ascii"), is_new_order=is_new_order)
+        return Sent(
+            kind=kind,
+            control_id=control_id,
+            raw=text.encode("ascii"),
+            order_numbers=tuple(order.number for order in orders),
+            is_new_order=all(order.control == "NW" for order in orders),
+        )
 
     def _lab_order(self, at: datetime) -> list[Sent]:
         study = self._random.choice((messages.BLOOD_COUNT, messages.METABOLIC_PANEL))
@@ -208,14 +215,7 @@ class Story:
     def _duplicate(self, at: datetime) -> list[Sent]:
         if self._last is None:
             return self._chest_film(at)
-        return [
-            Sent(
-                kind="sent twice",
-                control_id=self._last.control_id,
-                raw=self._last.raw,
-                is_new_order=self._last.is_new_order,
-            )
-        ]
+        return [replace(self._last, kind="sent twice")]
 
     def _malformed(self, _at: datetime) -> list[Sent]:
         return [Sent(kind="malformed", control_id="", raw=self._random.choice(MALFORMED).encode("ascii"))]
