@@ -9,6 +9,7 @@ order).
 
 from dataclasses import dataclass
 
+from interceptor.message.header import Header
 from interceptor.message.view import MessageView, Segment
 
 ORDER_MESSAGES = frozenset({("ORM", "O01"), ("OMI", "O23"), ("OMG", "O19")})
@@ -52,7 +53,7 @@ class OrderGroup:
         return tuple(segment for segment in self.current_segments if segment.name == "OBR")
 
 
-def is_order_message(view: MessageView) -> bool:
+def is_order_message(view: MessageView | Header) -> bool:
     """Whether the message is of a kind that carries orders."""
     message_type = view.message_type
     if (message_type.code, message_type.trigger) in ORDER_MESSAGES:

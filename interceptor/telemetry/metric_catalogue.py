@@ -96,6 +96,11 @@ STORAGE_FREE_BYTES = _gauge(
 LOG_LINES_DROPPED_TOTAL = _counter(
     "interceptor_log_lines_dropped_total", "Log lines lost because the reader of our log is too slow.", "any increase"
 )
+RECORDS_DROPPED_TOTAL = _counter(
+    "interceptor_records_dropped_total",
+    "Decisions and quarantined bytes that the journal could not keep; the orders themselves had gone on.",
+    "any increase",
+)
 SCRAPES_TOTAL = _counter("interceptor_scrapes_total", "Requests for /metrics.", "never: explains others")
 
 # Inbound.

@@ -267,6 +267,7 @@ class Metrics:
         self.storage_free_bytes = families.gauge(catalogue.STORAGE_FREE_BYTES)
         self.storage_free_bytes.set(math.nan)
         self.log_lines_dropped = families.counter(catalogue.LOG_LINES_DROPPED_TOTAL)
+        self.records_dropped = families.counter(catalogue.RECORDS_DROPPED_TOTAL)
         self.scrapes = families.counter(catalogue.SCRAPES_TOTAL)
         self.decision_seconds = families.histogram(catalogue.DECISION_SECONDS)
         self.held_oldest = Gauges(

@@ -1,0 +1,213 @@
+"""Carry one destination's outbox to its filler, strictly in order, one message at a time.
+
+    pending -> claimed -> inflight -> acked | dead
+
+A row becomes `inflight` durably before its bytes leave. After a crash a claimed row was not sent; an
+in-flight one may have been received and goes again with the same bytes and control id, marked as a
+possible duplicate. Cancelling `run` leaves the row as it stands; the next start sends it.
+
+Failures:
+    filler away                 tried for ever, the pause grows to `retry_seconds_max`; nothing is given up
+    no answer, or a wrong one   the same bytes again; after `disconnects_max` times in a row a dead letter
+    AE or CE                    again after a pause, `refusals_max` times, then a dead letter
+    AR or CR                    a dead letter at once
+    our note refused            the original once, without it, and an alarm
+    journal broken              ends with JournalBroken; the node stops
+    journal unavailable         waits and tries the journal again; the bytes are not sent twice for it
+
+A dead letter does not stop the lane: a person is told, the messages behind it go on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from interceptor.delivery.destination import Answer, AnswerStatus, Destination, Request
+from interceptor.journal.custody import Custody
+from interceptor.journal.port import JournalUnavailable, OutboxRow
+from interceptor.message.acknowledgment import AckCode
+from interceptor.telemetry.events import ANNOTATION_REFUSED, DELIVERY_GIVEN_UP, DELIVERY_RETRIED, EventLog
+
+_Written = TypeVar("_Written")
+REJECTED = frozenset({AckCode.APPLICATION_REJECT, AckCode.COMMIT_REJECT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierOptions:
+    """When to try again and when to give up; times in seconds."""
+
+    retry_seconds_min: float = 1.0
+    retry_seconds_max: float = 30.0
+    refusals_max: int = 3
+    disconnects_max: int = 10
+    poll_seconds: float = 1.0
+
+
+class Courier:
+    """The one sender of one destination's outbox."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        custody: Custody,
+        *,
+        options: CourierOptions,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+        log: EventLog,
+    ) -> None:
+        """*now* returns aware UTC; *jitter* a number in [0, 1)."""
+        self._destination = destination
+        self._custody = custody
+        self._journal = custody.journal
+        self._options = options
+        self._now = now
+        self._jitter = jitter
+        self._log = log
+        self._wake = asyncio.Event()
+        self._refusal_count = 0
+        self._disconnect_count = 0
+        self._counted_row: int | None = None
+        self.is_paused = False
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+        return self._destination.options.name
+
+    def wake(self) -> None:
+        """Say that the outbox has something new."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        row: OutboxRow | None = None
+        while True:
+            self._wake.clear()
+            row = row or await self._claim()
+            if row is None:
+                await self._sleep(self._options.poll_seconds)
+            else:
+                row = await self._deliver(row)
+
+    async def _claim(self) -> OutboxRow | None:
+        """The next due row, in flight; None while there is none, the lane is paused, or the filler is away."""
+        if self.is_paused or self._destination.is_refused:
+            return None
+        try:
+            return await self._journal.claim_next(self.name, at=self._now(), inflight=True)
+        except JournalUnavailable:
+            return None
+
+    async def _deliver(self, row: OutboxRow) -> OutboxRow | None:
+        """Send *row* and record what became of it; returns the next row when it is in flight already."""
+        if row.outbox_id != self._counted_row:
+            self._counted_row, self._refusal_count, self._disconnect_count = row.outbox_id, 0, 0
+        answer = await self._exchange(row)
+        match answer.status:
+            case AnswerStatus.NOT_EXPECTED:
+                return await self._acked(row, b"")
+            case AnswerStatus.ANSWERED:
+                return await self._answered(row, answer)
+            case _:
+                await self._unanswered(row, answer)
+                return None
+
+    async def _exchange(self, row: OutboxRow) -> Answer:
+        """Send once and wait for the last answer. The destination bounds the wait."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def take(answer: Answer) -> None:
+            if answer.final and not answered.done():
+                answered.set_result(answer)
+
+        request = Request(content=row.content, control_id=row.control_id, on_answer=take)
+        self._destination.submit(request)
+        try:
+            return await answered
+        finally:
+            self._destination.withdraw(request)
+
+    async def _answered(self, row: OutboxRow, answer: Answer) -> OutboxRow | None:
+        assert answer.acknowledgment is not None
+        assert answer.raw is not None
+        code = answer.acknowledgment.code
+        if code.is_accept:
+            return await self._acked(row, answer.raw)
+        if row.original is not None:
+            self._log.event(ANNOTATION_REFUSED, destination=self.name, code=code.value)
+            self._destination.metrics.annotations_refused.inc()
+            await self._until_journaled(
+                lambda: self._journal.record_replaced_content(row.outbox_id, at=self._now(), error=code.value)
+            )
+            return None
+        self._refusal_count += 1
+        if code in REJECTED or self._refusal_count >= self._options.refusals_max:
+            await self._dead(row, "refused", answer.raw)
+        else:
+            await self._retry(row, code.value, possible_duplicate=row.possible_duplicate)
+        return None
+
+    async def _unanswered(self, row: OutboxRow, answer: Answer) -> None:
+        if answer.sent:
+            self._disconnect_count += 1
+        if self._disconnect_count >= self._options.disconnects_max:
+            await self._dead(row, "attempts_spent", b"")
+            return
+        await self._retry(row, answer.status.value, possible_duplicate=row.possible_duplicate or answer.sent)
+
+    async def _retry(self, row: OutboxRow, error: str, *, possible_duplicate: bool) -> None:
+        self._destination.metrics.retries.inc()
+        if error != AnswerStatus.UNREACHABLE:
+            attempts = self._refusal_count + self._disconnect_count
+            self._log.event(
+                DELIVERY_RETRIED, destination=self.name, entry=row.entry_id, attempts=attempts, reason=error
+            )
+        exponent = min(self._refusal_count + self._disconnect_count, 10)
+        pause = min(self._options.retry_seconds_min * 2**exponent, self._options.retry_seconds_max)
+        pause *= 0.5 + self._jitter()
+        # A filler that cannot be reached has its own pause in Destination; the row itself is due at once.
+        due = self._now() + timedelta(seconds=0 if error == AnswerStatus.UNREACHABLE else pause)
+        await self._until_journaled(
+            lambda: self._journal.record_retry(
+                row.outbox_id, at=self._now(), next_attempt_at=due, error=error, possible_duplicate=possible_duplicate
+            )
+        )
+        if error != AnswerStatus.UNREACHABLE:
+            await asyncio.sleep(pause)
+
+    async def _acked(self, row: OutboxRow, acknowledgment: bytes) -> OutboxRow | None:
+        claim_next = not self.is_paused and not self._destination.is_refused
+        next_row = await self._until_journaled(
+            lambda: self._journal.record_acked(
+                row.outbox_id, at=self._now(), acknowledgment=acknowledgment, claim_next=claim_next
+            )
+        )
+        await self._custody.row_ended(row)
+        return next_row
+
+    async def _dead(self, row: OutboxRow, error: str, acknowledgment: bytes) -> None:
+        attempts = self._refusal_count + self._disconnect_count
+        self._log.event(DELIVERY_GIVEN_UP, destination=self.name, entry=row.entry_id, reason=error, attempts=attempts)
+        self._destination.metrics.dead_letters_total.count(error)
+        await self._until_journaled(
+            lambda: self._journal.record_dead(row.outbox_id, at=self._now(), error=error, acknowledgment=acknowledgment)
+        )
+        await self._custody.row_ended(row)
+
+    async def _until_journaled(self, write: Callable[[], Awaitable[_Written]]) -> _Written:
+        """Write, and again while the journal is unavailable: what was answered must not be sent again for that."""
+        while True:
+            try:
+                return await write()
+            except JournalUnavailable:
+                await asyncio.sleep(self._options.poll_seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,370 @@
+"""Connections to one filler, each with one message under way.
+
+`submit` takes a message and later calls back with the filler's answer. Messages leave in the order they
+were submitted; with one connection they also arrive in it. Nothing here decides, stores or retries a
+message: that is the pipeline's (the placer sends again) or the courier's (the outbox) business.
+
+Failures: a refused or lost connection is opened again after a jittered pause that grows to
+`reconnect_seconds_max`; a new message cuts the pause short. A message that was sent when the connection
+was lost, or whose answer is late, garbled or another message's, is answered with what happened and
+`sent = True`: the filler may have it. A late answer dies with its connection (hazard H22).
+
+Source: HL7 v2 chapter 2, sections on original and enhanced acknowledgment mode; RELIABILITY rows 8-17.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from interceptor.message.acknowledgment import AckCode, Acknowledgment, read_acknowledgment
+from interceptor.message.header import peek_header
+from interceptor.telemetry.metrics import DestinationMetrics
+from interceptor.transport.client import ClientConnection
+from interceptor.wire.frame import Frame, FramingError
+
+
+class AnswerStatus(StrEnum):
+    """How the exchange of one message ended."""
+
+    ANSWERED = "answered"
+    NOT_EXPECTED = "not_expected"
+    TIMED_OUT = "timed_out"
+    MISMATCHED = "mismatched"
+    UNREADABLE = "unreadable"
+    LOST = "lost"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back for one message.
+
+    Attributes:
+        status: How it ended.
+        raw: The filler's acknowledgment exactly as received; None unless ANSWERED.
+        acknowledgment: The same, read.
+        sent: Whether bytes of the message may have reached the filler.
+        final: False for an accept acknowledgment that an application acknowledgment will follow.
+    """
+
+    status: AnswerStatus
+    raw: bytes | None = None
+    acknowledgment: Acknowledgment | None = None
+    sent: bool = True
+    final: bool = True
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request:
+    """One message for the filler.
+
+    Attributes:
+        content: The bytes to send, without the frame.
+        control_id: MSH-10 of them, which MSA-2 of the answer must equal.
+        on_answer: Called once for each answer, the last time with `final`.
+        answer_count: Answers to wait for: 0, 1, or 2 (accept, then application acknowledgment).
+    """
+
+    content: bytes
+    control_id: bytes
+    on_answer: Callable[[Answer], None]
+    answer_count: int = 1
+    is_done: bool = field(default=False, init=False)
+    queue_timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+
+class Connect(Protocol):
+    """Open a connection to the filler; `line` receives its frames and its end."""
+
+    def __call__(self, line: "Line", /) -> Awaitable[ClientConnection]:
+        """Raises OSError or TimeoutError when the filler cannot be reached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationOptions:
+    """Limits of one destination; every time in seconds."""
+
+    name: str
+    connections_max: int = 1
+    ack_timeout_seconds: float = 30.0
+    reconnect_seconds_min: float = 0.2
+    reconnect_seconds_max: float = 30.0
+
+
+class Destination:
+    """All connections to one filler, and the messages that wait for one."""
+
+    def __init__(
+        self, options: DestinationOptions, *, connect: Connect, metrics: DestinationMetrics, jitter: Callable[[], float]
+    ) -> None:
+        """*jitter* returns a number in [0, 1); it spreads reconnects."""
+        self.options = options
+        self.metrics = metrics
+        self.connect = connect
+        self.jitter = jitter
+        self._queue: deque[Request] = deque()
+        self._lines = tuple(Line(self, index) for index in range(options.connections_max))
+        self._idle: list[Line] = []
+        self._connected_count = 0
+        self._is_refused = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether at least one connection to the filler stands."""
+        return self._connected_count > 0
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last attempt to connect failed and no connection stands."""
+        return self._is_refused and not self.is_up
+
+    @property
+    def waiting_count(self) -> int:
+        """Messages submitted that no connection has taken yet."""
+        return len(self._queue)
+
+    async def run(self) -> None:
+        """Keep connections until cancelled. Messages under way are then answered as LOST or UNREACHABLE."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in self._lines:
+                    group.create_task(line.run(), name=f"line-{self.options.name}-{line.index}")
+        finally:
+            while self._queue:
+                self._end_unsent(self._queue.popleft())
+
+    def submit(self, request: Request) -> None:
+        """Send *request* on the next free connection; answers come by its callback."""
+        if self._idle and not self._queue:
+            self._idle.pop().send(request)
+            return
+        loop = asyncio.get_running_loop()
+        request.queue_timer = loop.call_later(self.options.ack_timeout_seconds, self._expire, request)
+        self._queue.append(request)
+        self._want_line()
+
+    def withdraw(self, request: Request) -> bool:
+        """Take back a request that no connection has taken; True when it was still here. Its callback stays silent."""
+        if request not in self._queue:
+            return False
+        self._queue.remove(request)
+        _stop_timer(request)
+        request.is_done = True
+        return True
+
+    def line_connected(self, line: "Line") -> None:
+        """Note that *line* stands and can take a message."""
+        self._connected_count += 1
+        self._is_refused = False
+        self.metrics.up.set(1)
+        self.line_free(line)
+
+    def line_lost(self, line: "Line") -> None:
+        """Note that *line* no longer stands."""
+        self._connected_count -= 1
+        if line in self._idle:
+            self._idle.remove(line)
+        if not self.is_up:
+            self.metrics.up.set(0)
+
+    def line_refused(self) -> None:
+        """Note that an attempt to connect failed."""
+        self._is_refused = True
+
+    def line_free(self, line: "Line") -> None:
+        """Give *line* the next waiting message, or remember that it is idle."""
+        while self._queue:
+            request = self._queue.popleft()
+            _stop_timer(request)
+            if not request.is_done:
+                line.send(request)
+                return
+        self._idle.append(line)
+
+    def _want_line(self) -> None:
+        for line in self._lines:
+            if line.wake():
+                return
+
+    def _expire(self, request: Request) -> None:
+        if self.withdraw(request):
+            request.is_done = False
+            self._end_unsent(request)
+
+    def _end_unsent(self, request: Request) -> None:
+        _stop_timer(request)
+        if not request.is_done:
+            request.is_done = True
+            request.on_answer(Answer(status=AnswerStatus.UNREACHABLE, sent=False))
+
+
+def _stop_timer(request: Request) -> None:
+    if request.queue_timer is not None:
+        request.queue_timer.cancel()
+        request.queue_timer = None
+
+
+class Line:
+    """One connection to the filler: connects when wanted, sends one message at a time, matches its answer."""
+
+    def __init__(self, destination: Destination, index: int) -> None:
+        """Line 0 connects at once and stays; the others when messages wait."""
+        self.index = index
+        self._destination = destination
+        self._wanted = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._connection: ClientConnection | None = None
+        self._request: Request | None = None
+        self._answers_left = 0
+        self._sent_at = 0.0
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_trusted = False
+
+    async def run(self) -> None:
+        """Connect, stay until lost, pause, connect again; until cancelled."""
+        options = self._destination.options
+        pause = options.reconnect_seconds_min
+        try:
+            while True:
+                if self.index > 0:
+                    await self._wanted.wait()
+                self._wanted.clear()
+                if await self._connect_once():
+                    await self._lost.wait()
+                if self._is_trusted:
+                    pause = options.reconnect_seconds_min
+                await self._pause(pause * (0.5 + self._destination.jitter()))
+                pause = min(pause * 2, options.reconnect_seconds_max)
+        finally:
+            self._drop(AnswerStatus.LOST)
+
+    def wake(self) -> bool:
+        """Ask for a connection; True when this line stood idle or paused and now tries."""
+        if self._connection is not None or self._wanted.is_set():
+            return False
+        self._wanted.set()
+        return True
+
+    def send(self, request: Request) -> None:
+        """Write *request*; its answer, or the end of its wait, comes by its callback."""
+        connection = self._connection
+        assert connection is not None
+        assert self._request is None
+        loop = asyncio.get_running_loop()
+        self._request = request
+        self._answers_left = request.answer_count
+        self._sent_at = loop.time()
+        self._deadline = self._sent_at + self._destination.options.ack_timeout_seconds
+        self._destination.metrics.in_flight.inc()
+        connection.send(request.content)
+        if request.answer_count == 0:
+            # Not at once: a long queue of such messages would end in deep recursion.
+            loop.call_soon(self._finish_unanswered, request)
+        elif self._timer is None:
+            self._timer = loop.call_at(self._deadline, self._check_deadline)
+
+    def frame_received(self, frame: Frame) -> None:
+        """Take what the filler sent: the answer that is waited for, or something else."""
+        metrics = self._destination.metrics
+        acknowledgment = None if frame.truncated else read_acknowledgment(frame.content)
+        if acknowledgment is None:
+            if not frame.truncated and peek_header(frame.content) is not None:
+                # A message of the filler's own (a status, a result) is no answer: keep waiting.
+                metrics.unsolicited.inc()
+                return
+            metrics.unreadable_acks.inc()
+            self._drop(AnswerStatus.UNREADABLE)
+            return
+        request = self._request
+        if request is None or acknowledgment.control_id != request.control_id:
+            metrics.ack_mismatches.inc()
+            self._drop(AnswerStatus.MISMATCHED)
+            return
+        self._is_trusted = True
+        metrics.acks.count(acknowledgment.code.value)
+        metrics.ack_seconds.observe(asyncio.get_running_loop().time() - self._sent_at)
+        self._answers_left -= 1
+        more = self._answers_left > 0 and acknowledgment.code is AckCode.COMMIT_ACCEPT
+        answer = Answer(status=AnswerStatus.ANSWERED, raw=frame.content, acknowledgment=acknowledgment, final=not more)
+        if more:
+            request.on_answer(answer)
+        else:
+            self._finish(answer)
+
+    def framing_failed(self, error: FramingError) -> None:
+        """The filler's bytes are not frames: no answer can be trusted on this connection any more."""
+        del error
+        self._destination.metrics.unreadable_acks.inc()
+        self._drop(AnswerStatus.UNREADABLE)
+
+    def connection_lost(self) -> None:
+        """The connection ended."""
+        self._drop(AnswerStatus.LOST)
+
+    async def _connect_once(self) -> bool:
+        self._lost.clear()
+        self._is_trusted = False
+        try:
+            connection = await self._destination.connect(self)
+        except (OSError, TimeoutError):
+            self._destination.line_refused()
+            return False
+        if self._lost.is_set():
+            return True
+        self._connection = connection
+        self._destination.line_connected(self)
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or less when a message wants this line; never less than the shortest pause."""
+        least = min(seconds, self._destination.options.reconnect_seconds_min)
+        await asyncio.sleep(least)
+        try:
+            async with asyncio.timeout(seconds - least):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+
+    def _check_deadline(self) -> None:
+        """One timer per connection, moved only when it fires: most answers come long before."""
+        self._timer = None
+        if self._request is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._check_deadline)
+            return
+        self._destination.metrics.ack_timeouts.inc()
+        self._drop(AnswerStatus.TIMED_OUT)
+
+    def _finish_unanswered(self, request: Request) -> None:
+        if self._request is request:
+            self._finish(Answer(status=AnswerStatus.NOT_EXPECTED))
+
+    def _finish(self, answer: Answer) -> None:
+        request = self._request
+        assert request is not None
+        self._request = None
+        self._destination.metrics.in_flight.dec()
+        request.is_done = True
+        if self._connection is not None:
+            self._destination.line_free(self)
+        request.on_answer(answer)
+
+    def _drop(self, status: AnswerStatus) -> None:
+        """End the connection; an answer that is still on its way dies with it."""
+        connection, self._connection = self._connection, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if connection is not None:
+            self._destination.line_lost(self)
+            connection.abort()
+        self._lost.set()
+        if self._request is not None:
+            self._finish(Answer(status=status))

@@ -1,0 +1,40 @@
+"""A decision on one order as the journal keeps it."""
+
+from datetime import datetime
+
+from interceptor.action.plan import RouteMode
+from interceptor.context.vocabulary import ProcedureClass
+from interceptor.decision.message_decision import OrderDecision
+from interceptor.decision.report import order_json
+from interceptor.journal.port import DecisionRecord
+from interceptor.message.view import MessageView
+
+
+def decision_record(
+    view: MessageView, order: OrderDecision, *, route: str, mode: RouteMode, at: datetime
+) -> DecisionRecord:
+    """Return what is kept of the decision on *order*, taken or not.
+
+    The name of an unmapped study is kept with its code: it is the site's mapping worklist.
+    """
+    policy = order.decision.policy
+    procedure = order.decision.procedure
+    is_unmapped = procedure is not None and procedure.procedure_class is ProcedureClass.UNMAPPED
+    return DecisionRecord(
+        decided_at=at,
+        route=route,
+        mode=mode.value,
+        control_id=view.control_id.decode("latin-1"),
+        order_key=order.order_key,
+        placer_order_number=order.placer_order_number,
+        disposition=order.decision.disposition.word,
+        reasons=order.decision.reasons,
+        policy_id=policy.policy_id,
+        policy_version=policy.version,
+        policy_profile=policy.profile,
+        policy_sha256=policy.sha256,
+        facts=order_json(order),
+        decide_again=order.decision.decide_again,
+        unmapped_code=procedure.code if is_unmapped and procedure else "",
+        unmapped_name=procedure.name if is_unmapped and procedure else "",
+    )

@@ -1,0 +1,109 @@
+"""Look once a second at what waits, and show it: gauges, health, and whether the journal can still write.
+
+Failures: a journal that cannot write is shown, alarmed and tried again every second; when it can, all is well
+again without a restart. A broken one ends the watch with JournalBroken, and with it the node.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from interceptor.action.lifecycle import OrderState
+from interceptor.journal.custody import Custody
+from interceptor.journal.port import JournalUnavailable
+from interceptor.journal.route_mode import HoldGate
+from interceptor.telemetry.events import JOURNAL_UNAVAILABLE, NODE_DEGRADED, NODE_RECOVERED, EventLog
+from interceptor.telemetry.health import DegradedReason, Health
+from interceptor.telemetry.metrics import Metrics, timestamp_value
+
+INTERVAL_SECONDS = 1.0
+PROBE_EVERY = 5
+"""Looks between two probes of a journal that works; one that does not is probed at every look."""
+
+
+class Gauges:
+    """What waits in the journal, as metrics and health."""
+
+    def __init__(
+        self,
+        custody: Custody,
+        gates: Mapping[str, HoldGate],
+        *,
+        metrics: Metrics,
+        health: Health,
+        now: Callable[[], datetime],
+        log: EventLog,
+    ) -> None:
+        """*gates*: by route."""
+        self._custody = custody
+        self._gates = gates
+        self._metrics = metrics
+        self._health = health
+        self._now = now
+        self._log = log
+        self._look_count = 0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def look(self) -> None:
+        """Look once."""
+        if not self._health.journal_writable or self._look_count % PROBE_EVERY == 0:
+            await self._probe()
+        self._look_count += 1
+        self._show_waiting()
+        self._degrade(DegradedReason.REVIEW_AWAY, any(gate.is_review_away for gate in self._gates.values()))
+        self._degrade(DegradedReason.BREAKER_OPEN, any(gate.is_open for gate in self._gates.values()))
+        await self._show_outbox()
+
+    async def _probe(self) -> None:
+        try:
+            await self._custody.journal.probe(at=self._now())
+        except JournalUnavailable as error:
+            self._metrics.journal.errors.count("unavailable")
+            self._log.event(JOURNAL_UNAVAILABLE, reason=error.reason.value)
+            works = False
+        else:
+            works = True
+        self._health.journal_writable = works
+        for gate in self._gates.values():
+            gate.journal_checked(works=works)
+        self._degrade(DegradedReason.JOURNAL_UNAVAILABLE, not works)
+
+    def _show_waiting(self) -> None:
+        orders = self._custody.orders()
+        held: Counter[tuple[str, str]] = Counter()
+        parked: Counter[str] = Counter()
+        oldest: dict[str, float] = {}
+        for order in orders:
+            if order.state is OrderState.HELD:
+                held[order.route, order.priority] += 1
+                taken_at = order.taken_at.timestamp()
+                oldest[order.priority] = min(oldest.get(order.priority, taken_at), taken_at)
+            elif order.state is OrderState.PARKED:
+                parked[order.route] += 1
+        for name, route in self._metrics.routes.items():
+            route.held.set_all({priority: count for (where, priority), count in held.items() if where == name})
+            route.parked.set(parked[name])
+            gate = self._gates.get(name)
+            route.breaker_open.set(1 if gate is not None and gate.is_open else 0)
+        self._metrics.held_oldest.set_all(oldest, default=float("nan"))
+
+    async def _show_outbox(self) -> None:
+        depth = await self._custody.journal.outbox_depth()
+        dead = Counter(row.destination for row in await self._custody.journal.dead_letters())
+        for name, destination in self._metrics.destinations.items():
+            count, oldest = depth.get(name, (0, None))
+            destination.outbox_pending.set(count)
+            destination.outbox_oldest.set(timestamp_value(oldest))
+            destination.dead_letters.set(dead[name])
+
+    def _degrade(self, reason: DegradedReason, is_so: bool) -> None:  # noqa: FBT001 - the one fact it is about
+        if is_so and self._health.degrade(reason):
+            self._log.event(NODE_DEGRADED, reason=reason.value)
+        elif not is_so and self._health.recover(reason):
+            self._log.event(NODE_RECOVERED, reason=reason.value)

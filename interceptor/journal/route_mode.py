@@ -1,0 +1,109 @@
+"""The mode of each route now, and whether it may hold: the kill switch, the breaker, the review's heartbeat.
+
+A mode set at run time is durable and wins over the configuration. Going down (enforce, annotate, shadow) acts
+at once, even when the journal cannot write it; going up is written first.
+
+Failures: a change that could not be made durable is said so to who asked for it; a change downwards is in force
+all the same, until the next restart.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from interceptor.action.breaker import HoldBreaker, Opening
+from interceptor.action.plan import NoHoldReason, RouteMode
+from interceptor.journal.port import Journal
+
+_STRENGTH = {RouteMode.SHADOW: 0, RouteMode.ANNOTATE: 1, RouteMode.ENFORCE: 2}
+
+
+class RouteModes:
+    """Modes by route."""
+
+    def __init__(
+        self, journal: Journal, configured: Mapping[str, RouteMode], *, shown: Callable[[str, RouteMode], None]
+    ) -> None:
+        """*shown* is told each mode that comes into force."""
+        self._journal = journal
+        self._modes = dict(configured)
+        self._shown = shown
+
+    async def load(self) -> None:
+        """Take the modes that were set at run time before."""
+        for route, mode in (await self._journal.route_modes()).items():
+            if route in self._modes:
+                self._modes[route] = RouteMode(mode)
+        for route, current in self._modes.items():
+            self._shown(route, current)
+
+    def mode(self, route: str) -> RouteMode:
+        """The mode of *route* now."""
+        return self._modes[route]
+
+    async def set(self, route: str, mode: RouteMode, *, actor: str, at: datetime, reason: str) -> RouteMode:
+        """Change the mode of a configured route; returns the mode it had.
+
+        Raises:
+            JournalUnavailable: It is not durable; a change downwards is in force, one upwards is not.
+        """
+        before = self._modes[route]
+        is_down = _STRENGTH[mode] < _STRENGTH[before]
+        if is_down:
+            self._apply(route, mode)
+        await self._journal.set_route_mode(route=route, mode=mode.value, actor=actor, at=at, reason=reason)
+        self._apply(route, mode)
+        return before
+
+    def _apply(self, route: str, mode: RouteMode) -> None:
+        self._modes[route] = mode
+        self._shown(route, mode)
+
+
+class HoldGate:
+    """Whether one route may hold an order now."""
+
+    def __init__(self, *, breaker: HoldBreaker, heartbeat_seconds_max: float, monotonic: Callable[[], float]) -> None:
+        """*heartbeat_seconds_max*: holding stops so long after the review's last sign of life; 0 asks for none."""
+        self._breaker = breaker
+        self._heartbeat_seconds_max = heartbeat_seconds_max
+        self._monotonic = monotonic
+        self._seen_at = float("-inf")
+        self._journal_fails = False
+        self.is_open = False
+
+    def review_seen(self) -> None:
+        """Somebody can review: a review process, or a person at the command line, gave a sign of life."""
+        self._seen_at = self._monotonic()
+
+    def journal_checked(self, *, works: bool) -> None:
+        """Whether the journal's last write or probe succeeded."""
+        self._journal_fails = not works
+
+    def count(self, *, is_hold: bool) -> Opening | None:
+        """Count one decided spine order; what opened the breaker, if this one did."""
+        opening = self._breaker.count(is_hold=is_hold, seconds=self._monotonic())
+        if opening is None or self.is_open:
+            return None
+        self.is_open = True
+        return opening
+
+    def close_breaker(self) -> None:
+        """A person has looked and sets the route's mode again."""
+        self.is_open = False
+        self._breaker.reset()
+
+    def no_hold(self) -> NoHoldReason | None:
+        """Why nothing may be held now; None when holding is allowed."""
+        if self.is_open:
+            return NoHoldReason.BREAKER_OPEN
+        if self._journal_fails:
+            return NoHoldReason.JOURNAL_UNAVAILABLE
+        if self.is_review_away:
+            return NoHoldReason.REVIEW_AWAY
+        return None
+
+    @property
+    def is_review_away(self) -> bool:
+        """Whether the last sign of life is too old."""
+        age = self._monotonic() - self._seen_at
+        return self._heartbeat_seconds_max > 0 and age > self._heartbeat_seconds_max

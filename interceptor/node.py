@@ -1,0 +1,585 @@
+"""The node: the one place that knows which parts are plugged together.
+
+Plain calls that can be read from top to bottom: journal, custody, destinations and couriers, routes and
+listeners, timer, desk, status pages. Only this file asks the clock, draws random numbers and starts tasks
+that live as long as the node.
+
+Failures: a configuration, address or journal that cannot be used stops the start with what is wrong. A damaged
+journal is set aside, a new one begun, and the loss reported. A broken journal, or a fault of our own in a
+part that must live, ends the node; the supervisor starts it again and the journal has everything.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from interceptor import __version__
+from interceptor.action.breaker import HoldBreaker
+from interceptor.action.lifecycle import LifecycleEvent, OrderState
+from interceptor.action.plan import RouteMode
+from interceptor.config.mappings import load_clinical_content
+from interceptor.config.schema import Config, DestinationTable, RouteTable
+from interceptor.context.vocabulary import UrgencyClass
+from interceptor.control.server import serve_control
+from interceptor.decision.clinical_content import ClinicalContent
+from interceptor.delivery.connector import connector
+from interceptor.delivery.courier import Courier, CourierOptions
+from interceptor.delivery.destination import Destination, DestinationOptions
+from interceptor.delivery.hold_timer import HoldTimer
+from interceptor.journal.custody import Custody
+from interceptor.journal.gauge import Gauges
+from interceptor.journal.port import Entry, EntryChange, JournalCorrupt, JournalUnavailable
+from interceptor.journal.recorder import Recorder
+from interceptor.journal.release import end_of_window, release_change
+from interceptor.journal.route_mode import HoldGate, RouteModes
+from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
+from interceptor.journal.sqlite_writer import CommitReport
+from interceptor.journal.turn import DUPLICATE_WINDOW
+from interceptor.pipeline import PlacerLine
+from interceptor.review.desk import Desk, DeskParts
+from interceptor.review.route_desk import RouteDesk
+from interceptor.route import Route, RouteWiring, build_route
+from interceptor.telemetry.events import (
+    CONTROL_FAILED,
+    CUSTODY_RECOVERED,
+    JOURNAL_REPLACED,
+    LISTENER_CLOSED,
+    LISTENER_OPENED,
+    NODE_DRAINED,
+    NODE_FAILED,
+    NODE_STARTED,
+    NODE_STOPPED,
+    ROUTE_MODE_CHANGED,
+    EventLog,
+)
+from interceptor.telemetry.health import DegradedReason, Health
+from interceptor.telemetry.http import serve_status
+from interceptor.telemetry.label import ConnectionResult
+from interceptor.telemetry.loop_watch import watch_loop
+from interceptor.telemetry.metrics import MetricLabels, Metrics, RouteMetrics
+from interceptor.telemetry.redaction import describe_error
+from interceptor.transport.connection import MllpConnection
+from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
+from interceptor.transport.server import MllpServer, serve
+from interceptor.wire.frame import FrameOptions, FramingReason, Tolerance
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A running node, as its owner sees it.
+
+    Attributes:
+        ports: Port of each route's listener, by name.
+        metrics_port: Port of /metrics, /livez and /readyz.
+        control_socket: Where commands are taken.
+        failed: Set when the node must stop: the journal is broken or a part that must live has died.
+    """
+
+    ports: Mapping[str, int]
+    metrics_port: int
+    control_socket: Path
+    health: Health
+    metrics: Metrics
+    custody: Custody
+    failed: asyncio.Event
+    drain: Callable[[], Coroutine[Any, Any, int]]
+
+
+@asynccontextmanager
+async def running_node(
+    config: Config, *, log: EventLog, content: ClinicalContent | None = None, reuse_port: bool = False
+) -> AsyncIterator[Node]:
+    """Run a node for the length of the block.
+
+    Args:
+        config: The whole configuration.
+        log: Where events go.
+        content: Clinical content that is loaded already; None loads what the configuration names.
+        reuse_port: Let a second node listen on the same ports, for an upgrade without refusals.
+
+    Raises:
+        MappingsError: The clinical content has problems.
+        JournalError: The journal cannot be opened.
+        ControlError, OSError: The control socket or a listener cannot be bound.
+    """
+    content = content or load_content(config)
+    health, metrics = Health(), _build_metrics(config, content)
+    metrics.show_policy(
+        policy_id=content.policy.identity.policy_id,
+        version=content.policy.identity.version,
+        profile=content.policy.identity.profile,
+        sha256=content.policy.identity.sha256,
+    )
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(_opened_journal(config, metrics, health, log))
+        tasks = await stack.enter_async_context(_running_tasks())
+        parts = _Parts(
+            config=config, content=content, log=log, health=health, metrics=metrics, journal=journal, tasks=tasks
+        )
+        yield await _start(parts, stack, reuse_port=reuse_port)
+
+
+def load_content(config: Config) -> ClinicalContent:
+    """Load the clinical content that [node] names.
+
+    Raises:
+        MappingsError: Every problem at once.
+    """
+    node = config.node
+    mappings = {} if node.mappings is None else {"mappings": node.mappings}
+    return load_clinical_content(policy=node.policy, profile=node.profile, site=node.site, **mappings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What every part below is built from."""
+
+    config: Config
+    content: ClinicalContent
+    log: EventLog
+    health: Health
+    metrics: Metrics
+    journal: SqliteJournal
+    tasks: "_Tasks"
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give_up(self, error: BaseException) -> None:
+        """A part that must live has ended: say so once, and stop."""
+        if not self.failed.is_set():
+            self.log.event(NODE_FAILED, **describe_error(error))
+            self.failed.set()
+
+    def run(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a part that must live as long as the node."""
+
+        async def watched() -> None:
+            try:
+                await coroutine
+            except Exception as error:  # noqa: BLE001 - whatever ends a part that must live ends the node
+                self.give_up(error)
+
+        self.tasks.start(watched(), name=name)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something that ends by itself."""
+        self.run(coroutine, name="message")
+
+
+class _Tasks:
+    """The tasks of the node, so that leaving can cancel them."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        task = self._group.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+
+
+@asynccontextmanager
+async def _running_tasks() -> AsyncIterator[_Tasks]:
+    """The tasks of the node; on leaving they are cancelled and waited for, and the block's error is kept as it is."""
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        tasks = _Tasks(group)
+        try:
+            yield tasks
+        except Exception as error:  # noqa: BLE001 - raised again below, outside the group that would wrap it
+            failure = error
+        finally:
+            tasks.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _build_metrics(config: Config, content: ClinicalContent) -> Metrics:
+    labels = MetricLabels(
+        routes=tuple(config.route),
+        destinations=tuple(config.destination),
+        framing_reasons=tuple(FramingReason),
+        tolerances=tuple(Tolerance),
+        quarantine_reasons=("not_hl7", "truncated"),
+        reasons=tuple(content.policy.reasons),
+        priorities=tuple(UrgencyClass),
+        hold_ends=tuple(LifecycleEvent),
+    )
+    return Metrics(labels, version=__version__, started_at=utc_now())
+
+
+@asynccontextmanager
+async def _opened_journal(
+    config: Config, metrics: Metrics, health: Health, log: EventLog
+) -> AsyncIterator[SqliteJournal]:
+    """The journal; a damaged one is set aside and a new one begun."""
+    path = journal_path(config.node.data_directory)
+
+    def observe(report: CommitReport) -> None:
+        metrics.journal.commit_seconds.observe(report.seconds)
+        metrics.journal.batch_size.observe(report.job_count)
+
+    try:
+        async with open_sqlite_journal(path, observe=observe) as journal:
+            yield journal
+        return
+    except JournalCorrupt:
+        kept = set_aside(path, at=utc_now())
+        log.event(JOURNAL_REPLACED, kept_as=kept.name, problems=1)
+        health.degrade(DegradedReason.JOURNAL_REPLACED)
+    async with open_sqlite_journal(path, observe=observe) as journal:
+        yield journal
+
+
+async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> Node:
+    """Put the parts together, from the journal outwards; the listeners open last."""
+    config, journal, health = parts.config, parts.journal, parts.health
+    health.migrations_applied = health.config_loaded = health.journal_writable = True
+    custody = Custody(journal)
+    recovered = await journal.recover_outbox(at=utc_now())
+    await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
+    states = Counter(order.state for order in custody.orders())
+    parts.log.event(
+        CUSTODY_RECOVERED,
+        held=states[OrderState.HELD],
+        parked=states[OrderState.PARKED],
+        queued=states[OrderState.QUEUED],
+        possible_duplicates=recovered,
+    )
+    metrics_port = stack.enter_context(
+        serve_status(config.metrics.listen.host, config.metrics.listen.port, metrics=parts.metrics, health=health)
+    )
+    parts.metrics.watch_storage(config.node.data_directory)
+    destinations = {name: _build_destination(parts, name, table) for name, table in config.destination.items()}
+    couriers = {
+        name: _build_courier(parts, custody, destination, config.destination[name])
+        for name, destination in destinations.items()
+    }
+    custody.on_queued(lambda name: couriers[name].wake())
+    modes = RouteModes(
+        journal,
+        {name: RouteMode(route.mode) for name, route in config.route.items()},
+        shown=lambda name, mode: parts.metrics.routes[name].show_mode(mode.value),
+    )
+    await modes.load()
+    recorder = Recorder(journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
+    change_mode = _mode_changer(parts, modes)
+    routes = {
+        name: build_route(
+            RouteWiring(
+                name=name,
+                table=table,
+                config=config,
+                content=parts.content,
+                custody=custody,
+                destination=destinations[table.destination],
+                modes=modes,
+                gate=HoldGate(
+                    breaker=HoldBreaker(holds_max=table.holds_max_per_10_min),
+                    heartbeat_seconds_max=config.hold.review_heartbeat_seconds,
+                    monotonic=time.monotonic,
+                ),
+                recorder=recorder,
+                metrics=parts.metrics,
+                log=parts.log,
+                spawn=parts.spawn,
+                give_up=parts.give_up,
+                change_mode=change_mode,
+                now=utc_now,
+            )
+        )
+        for name, table in config.route.items()
+    }
+    wake_all = _waker(couriers.values())
+    desk = Desk(
+        DeskParts(
+            custody=custody,
+            release_parts=lambda name: routes[name].turn.release,
+            now=utc_now,
+            wake=wake_all,
+            log=parts.log,
+        )
+    )
+    gates = {name: route.gate for name, route in routes.items()}
+    route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
+    handlers = {**desk.handlers(), **route_desk.handlers()}
+    await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=_tell_failure(parts)))
+    parts.run(recorder.run(), name="recorder")
+    for name, destination in destinations.items():
+        parts.run(destination.run(), name=f"destination-{name}")
+        parts.run(couriers[name].run(), name=f"courier-{name}")
+    timer = HoldTimer(custody, build_change=_end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
+    parts.run(timer.run(), name="hold-timer")
+    parts.run(watch_loop(health=health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")
+    gauges = Gauges(custody, gates, metrics=parts.metrics, health=health, now=utc_now, log=parts.log)
+    await gauges.look()
+    parts.run(gauges.run(), name="gauges")
+    listeners = {
+        name: await stack.enter_async_context(_listen(parts, name, table, routes[name], reuse_port=reuse_port))
+        for name, table in config.route.items()
+    }
+    health.bound = True
+    return Node(
+        ports={name: listener.server.port for name, listener in listeners.items()},
+        metrics_port=metrics_port,
+        control_socket=config.control_socket,
+        health=health,
+        metrics=parts.metrics,
+        custody=custody,
+        failed=parts.failed,
+        drain=lambda: _drain(parts, listeners.values()),
+    )
+
+
+def _build_destination(parts: _Parts, name: str, table: DestinationTable) -> Destination:
+    metrics = parts.metrics.destinations[name]
+    return Destination(
+        DestinationOptions(
+            name=name,
+            connections_max=table.connections_max,
+            ack_timeout_seconds=table.ack_timeout_seconds,
+            reconnect_seconds_max=table.reconnect_seconds_max,
+        ),
+        connect=connector(
+            table.address.host,
+            table.address.port,
+            options=ConnectionOptions(tcp_user_timeout_seconds=table.tcp_user_timeout_seconds),
+            connect_timeout_seconds=table.connect_timeout_seconds,
+            metrics=metrics,
+        ),
+        metrics=metrics,
+        jitter=random.random,
+    )
+
+
+def _build_courier(parts: _Parts, custody: Custody, destination: Destination, table: DestinationTable) -> Courier:
+    return Courier(
+        destination,
+        custody,
+        options=CourierOptions(
+            retry_seconds_max=table.reconnect_seconds_max,
+            refusals_max=table.attempts_max,
+            disconnects_max=table.attempts_max,
+        ),
+        now=utc_now,
+        jitter=random.random,
+        log=parts.log,
+    )
+
+
+def _waker(couriers: Iterable[Courier]) -> Callable[[], None]:
+    def wake() -> None:
+        for courier in couriers:
+            courier.wake()
+
+    return wake
+
+
+def _mode_changer(parts: _Parts, modes: RouteModes) -> Callable[[str, RouteMode, str], None]:
+    """Change a route's mode from the data path, which cannot wait for the journal."""
+
+    async def change(route: str, mode: RouteMode, reason: str) -> None:
+        with suppress(JournalUnavailable):
+            before = await modes.set(route, mode, actor="node", at=utc_now(), reason=reason)
+            parts.log.event(ROUTE_MODE_CHANGED, route=route, mode=mode.value, was=before.value, actor="node")
+
+    return lambda route, mode, reason: parts.spawn(change(route, mode, reason))
+
+
+def _tell_failure(parts: _Parts) -> Callable[[str, Exception], None]:
+    def tell(command: str, error: Exception) -> None:
+        parts.log.event(CONTROL_FAILED, command=command, **describe_error(error))
+
+    return tell
+
+
+def _end_of_wait(routes: Mapping[str, Route]) -> Callable[[Entry, datetime], Awaitable[EntryChange]]:
+    """What the end of its wait does to an order: parked becomes held, held leaves unreviewed."""
+
+    async def build(entry: Entry, at: datetime) -> EntryChange:
+        route = routes[entry.route]
+        if entry.state is OrderState.PARKED and route.parts.mode() is RouteMode.ENFORCE and not route.gate.no_hold():
+            return end_of_window(entry, route.turn.release.notice, deadline=_held_until(route, entry))
+        is_parked = entry.state is OrderState.PARKED
+        event = LifecycleEvent.HOLD_UNAVAILABLE if is_parked else LifecycleEvent.DEADLINE_PASSED
+        return await release_change(entry, event, route.turn.release, actor="timer", comment="", at=at)
+
+    return build
+
+
+def _held_until(route: Route, entry: Entry) -> datetime:
+    order = route.decide_content(entry.content)
+    if order is None:
+        return entry.taken_at
+    return route.turn.deadline(order, entry.taken_at)
+
+
+def _status(
+    parts: _Parts, custody: Custody, destinations: Mapping[str, Destination]
+) -> Callable[[], Mapping[str, object]]:
+    def status() -> Mapping[str, object]:
+        states = Counter(order.state.value for order in custody.orders())
+        return {
+            "node": parts.config.node.name,
+            "version": __version__,
+            "pid": os.getpid(),
+            "ready": parts.health.readiness().ok,
+            "degraded": sorted(parts.health.degraded),
+            "orders": dict(states),
+            "destinations": {
+                name: {"up": one.is_up, "waiting": one.waiting_count} for name, one in destinations.items()
+            },
+        }
+
+    return status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listener:
+    """One route's listener and the lines of its placers."""
+
+    name: str
+    server: MllpServer
+    lines: "set[PlacerLine]"
+
+
+@asynccontextmanager
+async def _listen(
+    parts: _Parts, name: str, table: RouteTable, route: Route, *, reuse_port: bool
+) -> AsyncIterator[_Listener]:
+    lines: set[PlacerLine] = set()
+    metrics = parts.metrics.routes[name]
+
+    def accept(connection: MllpConnection) -> PlacerLine:
+        line = PlacerLine(connection, route.parts, on_lost=lines.discard)
+        lines.add(line)
+        return line
+
+    async with serve(
+        table.listen.host,
+        table.listen.port,
+        connection_made=accept,
+        options=_connection_options(table, parts.config),
+        limits=ListenerOptions(
+            connections_max=table.connections_max,
+            connections_per_address_max=table.connections_per_address_max,
+            allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
+            reuse_port=reuse_port,
+        ),
+        counters=_counters(metrics),
+    ) as server:
+        address = f"{table.listen.host}:{server.port}"
+        mode = route.parts.mode().value
+        parts.log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
+        yield _Listener(name=name, server=server, lines=lines)
+
+
+def _connection_options(table: RouteTable, config: Config) -> ConnectionOptions:
+    tolerances = table.tolerances
+    return ConnectionOptions(
+        frame=FrameOptions(
+            missing_final_cr=tolerances.missing_final_cr,
+            bytes_between_frames=tolerances.bytes_between_frames,
+            start_inside_frame=tolerances.start_inside_frame,
+            empty_frame=tolerances.empty_frame,
+            doubled_envelope=tolerances.doubled_envelope,
+            frame_size_max=table.frame_size_max,
+        ),
+        idle_timeout_seconds=table.idle_timeout_seconds,
+        read_timeout_seconds=table.read_timeout_seconds,
+        write_timeout_seconds=table.write_timeout_seconds,
+        # What a placer that closed its side is still owed may take as long as the filler may.
+        finish_timeout_seconds=config.destination[table.destination].ack_timeout_seconds + 10.0,
+    )
+
+
+def _counters(metrics: RouteMetrics) -> TransportCounters:
+    results = {
+        RefusalReason.ADDRESS_NOT_ALLOWED: ConnectionResult.REFUSED_ADDRESS,
+    }
+
+    def opened() -> None:
+        metrics.connections.inc()
+        metrics.connections_total.count(ConnectionResult.ACCEPTED)
+
+    return TransportCounters(
+        connection_opened=opened,
+        connection_refused=lambda reason: metrics.connections_total.count(
+            results.get(reason, ConnectionResult.REFUSED_LIMIT)
+        ),
+        connection_ended=lambda _end: metrics.connections.dec(),
+        framing_failed=lambda reason: metrics.framing_errors.count(reason),
+        frame_incomplete=lambda: metrics.framing_errors.count("incomplete"),
+        tolerated=lambda tolerance, count: metrics.frame_tolerances.count(tolerance, amount=count),
+    )
+
+
+async def _drain(parts: _Parts, listeners: Collection[_Listener]) -> int:
+    """Stop accepting, let what is under way end; returns how many connections still had something unanswered."""
+    parts.health.draining = True
+    began = time.monotonic()
+    for listener in listeners:
+        listener.server.stop_accepting()
+        parts.log.event(LISTENER_CLOSED, route=listener.name)
+    end = began + parts.config.node.drain_seconds
+
+    def busy() -> int:
+        return sum(line.is_busy for listener in listeners for line in listener.lines)
+
+    while busy() and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    left = busy()
+    parts.log.event(NODE_DRAINED, unanswered=left, waited_seconds=round(time.monotonic() - began, 3))
+    return left
+
+
+async def run_node(config: Config, *, log: EventLog, orphaned: asyncio.Event | None = None) -> int:
+    """Run a node until SIGTERM, SIGINT, the end of its supervisor, or a failure; returns the exit code.
+
+    Args:
+        config: The whole configuration.
+        log: Where events go.
+        orphaned: Set when the supervisor is gone.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    async with running_node(config, log=log) as node:
+        log.event(NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__)
+        await _first_of(asked, node.failed, orphaned)
+        if not node.failed.is_set():
+            await node.drain()
+    log.event(NODE_STOPPED, node=config.node.name)
+    return EXIT_FAILED if node.failed.is_set() else 0
+
+
+async def _first_of(*events: asyncio.Event | None) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(event.wait()) for event in events if event is not None]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+EXIT_FAILED = 70
+"""The node found a fault of its own, or its journal is broken: start it again."""

@@ -1,0 +1,487 @@
+"""One inbound message, from its first byte to its acknowledgment. READ FIRST.
+
+    frame -> header -> [view -> orders -> facts -> decision -> plan] -> filler or custody -> acknowledgment
+
+What is in brackets happens to order messages only; everything else goes to the filler as it came. Messages
+of one placer connection are handled one after the other, in order. Most never leave this file's plain
+callbacks: no task, no copy, no parse beyond MSH. A task is started only to wait for something that is not
+the filler: evidence, the journal, the turn of an order that is already ours.
+
+Relay custody gives the filler's own acknowledgment back unchanged. The moment an order is held, or a message
+touches an order that is ours, the whole message is taken into custody (journal/turn.py): journal first, then
+our own acknowledgment. `_acknowledge` is the one place that answers, and asserts that order.
+
+Failures:
+    not HL7                 passes unchanged, the filler judges (`strict_inbound`: AR); kept in quarantine
+    truncated               AR where a control id was seen, never forwarded, kept in quarantine
+    our own exception       the message passes unchanged; counted, logged without content
+    deciding too late       the message passes unchanged; counted
+    journal unavailable     a would-be hold goes on annotated; a message about an order of ours gets AE
+    journal broken          no answer; the node stops and recovers, the placer sends again
+    filler away             no answer until the placer gives up, or AE with `on_filler_down = "nak"`
+
+Source: HL7 v2.5.1 chapter 2.9 (acknowledgment modes).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from interceptor.action.acknowledge import answer_count, refusal_code
+from interceptor.action.plan import MessagePlan, NoHoldReason, RouteMode, plan_message
+from interceptor.context.extract import EvidenceNeeded
+from interceptor.context.patient import PatientEvidence
+from interceptor.decision.decision import Disposition
+from interceptor.decision.message_decision import MessageDecision
+from interceptor.delivery.destination import Answer, AnswerStatus, Destination, Request
+from interceptor.journal.custody import Custody, keys_of_content
+from interceptor.journal.port import AlreadyTaken, IntakeDone, JournalBroken, JournalError, StoredAnswer
+from interceptor.journal.turn import Inbound, PassOn, Taken, TurnResult
+from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment
+from interceptor.message.group import is_order_message
+from interceptor.message.header import Header, peek_header
+from interceptor.message.view import MessageView
+from interceptor.telemetry.events import (
+    ANNOTATION_REFUSED,
+    DECIDING_FAILED,
+    DECIDING_TOOK_TOO_LONG,
+    HOLD_REFUSED,
+    MESSAGE_QUARANTINED,
+    EventLog,
+)
+from interceptor.telemetry.label import AckOrigin, MessageOutcome, MessageTypeLabel, message_type_label
+from interceptor.telemetry.metrics import RouteMetrics
+from interceptor.telemetry.redaction import describe_error
+from interceptor.wire.frame import Frame, FramingError
+
+POSITIVE = frozenset({AckCode.APPLICATION_ACCEPT, AckCode.COMMIT_ACCEPT})
+
+
+class PlacerConnection(Protocol):
+    """What the pipeline needs of a placer's connection."""
+
+    def send(self, content: bytes) -> None:
+        """Frame *content* and send it."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the placer."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        ...
+
+
+class CustodyKind(StrEnum):
+    """Who answers for the messages of a route."""
+
+    RELAY = "relay"
+    STORE = "store"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOptions:
+    """What the configuration says of one route."""
+
+    name: str
+    destination: str
+    custody: CustodyKind = CustodyKind.RELAY
+    on_filler_down: Literal["wait", "nak"] = "wait"
+    strict_inbound: bool = False
+    pipelined_max: int = 16
+    decision_budget_seconds: float = 1.0
+    note_length: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteParts:
+    """What one route is plugged together from; `node.py` does it.
+
+    Attributes:
+        decide: Decide a message's orders as of a time. Raises EvidenceNeeded when a source must be asked first.
+        lookup: Ask the evidence sources about a message's patient, within their own budget.
+        evidence_at_first: What is known before any source is asked: None when there are sources.
+        mode: The route's mode now.
+        no_hold: Why nothing may be held now; None when holding is allowed.
+        take_turn: Take a message into custody, or say that it may go its way after all.
+        count: Count the decisions on a message.
+        record: Count the decisions on a message that goes its way, and keep them; never waits.
+        quarantine: Keep bytes that are not HL7; never waits.
+        spawn: Run a coroutine that ends by itself, in the node's task group.
+        give_up: The journal is broken: stop the node.
+        now: Aware UTC time.
+        new_control_id: A new MSH-10 of our own.
+    """
+
+    options: RouteOptions
+    destination: Destination
+    custody: Custody
+    decide: Callable[[MessageView, PatientEvidence | None, datetime], MessageDecision]
+    lookup: Callable[[MessageView], Awaitable[PatientEvidence]]
+    evidence_at_first: PatientEvidence | None
+    mode: Callable[[], RouteMode]
+    no_hold: Callable[[], NoHoldReason | None]
+    take_turn: Callable[[Inbound], Awaitable[TurnResult]]
+    count: Callable[[MessageDecision], None]
+    record: Callable[[MessageView, MessageDecision], None]
+    quarantine: Callable[[str, bytes], None]
+    spawn: Callable[[Coroutine[None, None, None]], None]
+    give_up: Callable[[JournalBroken], None]
+    now: Callable[[], datetime]
+    new_control_id: Callable[[], str]
+    metrics: RouteMetrics
+    log: EventLog
+
+
+Proof = Answer | IntakeDone | StoredAnswer
+"""What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes."""
+
+
+class PlacerLine:
+    """One placer connection: its messages one after the other, each done before the next begins."""
+
+    def __init__(
+        self, connection: PlacerConnection, parts: RouteParts, *, on_lost: "Callable[[PlacerLine], None]"
+    ) -> None:
+        """Called for each connection that the listener accepts; *on_lost* is told when it is gone."""
+        self._on_lost = on_lost
+        self._connection = connection
+        self._parts = parts
+        self._waiting: deque[Frame] = deque()
+        self._is_busy = False
+        self._is_pumping = False
+        self._is_lost = False
+        self._is_paused = False
+        self._request: Request | None = None
+        self._type = MessageTypeLabel.NOT_HL7
+        self._outcome = MessageOutcome.UNANSWERED
+        self._received_at = 0.0
+
+    # What the listener calls.
+
+    def frame_received(self, frame: Frame) -> None:
+        """Take the next frame; stop reading when too many wait."""
+        self._waiting.append(frame)
+        if len(self._waiting) >= self._parts.options.pipelined_max and not self._is_paused:
+            self._is_paused = True
+            self._connection.pause_reading()
+        self._pump()
+
+    def framing_failed(self, error: FramingError) -> None:
+        """The stream cannot be trusted any more: refuse the message whose head was seen; the transport closes."""
+        self._type = MessageTypeLabel.NOT_HL7
+        header = peek_header(error.head) if error.head else None
+        if header is not None and header.control_id:
+            self._refuse(header, AckCode.APPLICATION_REJECT, error.reason.value)
+
+    def connection_lost(self) -> None:
+        """The placer is gone: what has not left for the filler does not leave; what is being journaled is."""
+        self._is_lost = True
+        self._on_lost(self)
+        self._waiting.clear()
+        if self._request is not None and self._parts.destination.withdraw(self._request):
+            self._request = None
+            self._done(MessageOutcome.UNANSWERED)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether messages wait for their end; an orderly close waits for it."""
+        return self._is_busy or bool(self._waiting)
+
+    def _pump(self) -> None:
+        """Begin messages until one has to wait. A loop, not recursion: many may be done at once."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self._waiting and not self._is_busy:
+                frame = self._waiting.popleft()
+                if self._is_paused and len(self._waiting) < self._parts.options.pipelined_max:
+                    self._is_paused = False
+                    self._connection.resume_reading()
+                self._is_busy = True
+                self._begin(frame)
+        finally:
+            self._is_pumping = False
+
+    # One message.
+
+    def _begin(self, frame: Frame) -> None:
+        self._received_at = asyncio.get_running_loop().time()
+        raw = frame.content
+        header = peek_header(raw)
+        self._type = message_type_label(header.message_type.code) if header else MessageTypeLabel.NOT_HL7
+        self._outcome = MessageOutcome.PASSED
+        self._parts.metrics.message_bytes.observe(len(raw))
+        if header is None or frame.truncated:
+            self._begin_unreadable(raw, header, truncated=frame.truncated)
+        elif self._parts.options.custody is CustodyKind.STORE:
+            self._parts.spawn(self._take(raw, header, None))
+        elif is_order_message(header):
+            self._begin_order(raw, header)
+        else:
+            self._relay(raw, header)
+
+    def _begin_unreadable(self, raw: bytes, header: Header | None, *, truncated: bool) -> None:
+        """The filler judges what we cannot read; a frame that broke off is nobody's message."""
+        parts = self._parts
+        reason = "truncated" if truncated else "not_hl7"
+        parts.quarantine(reason, raw)
+        parts.metrics.quarantined.count(reason)
+        parts.log.event(MESSAGE_QUARANTINED, route=parts.options.name, reason=reason, size=len(raw))
+        if not truncated and not parts.options.strict_inbound:
+            self._relay(raw, header)
+        else:
+            self._refuse(header, AckCode.APPLICATION_REJECT, reason)
+
+    def _begin_order(self, raw: bytes, header: Header) -> None:
+        """Decide at once with what the message says; start a task when something else is needed."""
+        parts = self._parts
+        try:
+            view = MessageView(raw)
+            if parts.custody.concerns(view):
+                parts.spawn(self._take(raw, header, None))
+                return
+            if parts.mode() is RouteMode.SHADOW:
+                # Forward first: in shadow mode a decision costs the placer nothing.
+                self._relay(raw, header)
+                self._decide_in_shadow(view)
+                return
+            decision = parts.decide(view, parts.evidence_at_first, parts.now())
+            plan = self._plan(view, decision)
+        except EvidenceNeeded:
+            parts.spawn(self._decide_late(MessageView(raw), header))
+        except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the message passes
+            self._deciding_failed(error)
+            self._relay(raw, header)
+        else:
+            self._carry_out(view, header, decision, plan)
+
+    def _plan(self, view: MessageView, decision: MessageDecision) -> MessagePlan:
+        parts = self._parts
+        return plan_message(
+            view, decision.orders, mode=parts.mode(), no_hold=parts.no_hold(), note_length=parts.options.note_length
+        )
+
+    def _carry_out(self, view: MessageView, header: Header, decision: MessageDecision, plan: MessagePlan) -> None:
+        """Take the message when one of its orders must stay or has siblings that stayed; else send it on."""
+        parts = self._parts
+        if plan.held or parts.custody.knows_set(order.set_key for order in decision.orders):
+            parts.spawn(self._take(view.raw, header, None))
+            return
+        self._note(view, decision, plan)
+        self._relay_plan(header, plan)
+
+    def _note(self, view: MessageView, decision: MessageDecision, plan: MessagePlan) -> None:
+        """Keep and count the decisions on a message that goes its way."""
+        parts = self._parts
+        if plan.not_held is not None and parts.mode() is RouteMode.ENFORCE:
+            parts.log.event(HOLD_REFUSED, route=parts.options.name, reason=plan.not_held.value)
+        parts.record(view, decision)
+
+    async def _decide_late(self, view: MessageView, header: Header) -> None:
+        """Ask the evidence sources, then decide. Cancelled only when the node stops; nothing was answered then."""
+        parts = self._parts
+        try:
+            async with asyncio.timeout(parts.options.decision_budget_seconds):
+                evidence = await parts.lookup(view)
+            decision = parts.decide(view, evidence, parts.now())
+            plan = self._plan(view, decision)
+        except TimeoutError:
+            parts.metrics.decision_errors.count("over_budget")
+            parts.log.event(
+                DECIDING_TOOK_TOO_LONG, route=parts.options.name, seconds=parts.options.decision_budget_seconds
+            )
+            self._relay(view.raw, header)
+        except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the message passes
+            self._deciding_failed(error)
+            self._relay(view.raw, header)
+        else:
+            self._carry_out(view, header, decision, plan)
+
+    def _decide_in_shadow(self, view: MessageView) -> None:
+        parts = self._parts
+        try:
+            decision = parts.decide(view, parts.evidence_at_first, parts.now())
+        except EvidenceNeeded:
+            parts.spawn(self._decide_in_shadow_late(view))
+        except Exception as error:  # noqa: BLE001 - the message has left already
+            self._deciding_failed(error)
+        else:
+            parts.record(view, decision)
+
+    async def _decide_in_shadow_late(self, view: MessageView) -> None:
+        parts = self._parts
+        try:
+            evidence = await parts.lookup(view)
+            parts.record(view, parts.decide(view, evidence, parts.now()))
+        except Exception as error:  # noqa: BLE001 - the message has left already
+            self._deciding_failed(error)
+
+    def _deciding_failed(self, error: Exception) -> None:
+        """Tell of our own fault by its kind and place; never by its text, which may quote the message."""
+        parts = self._parts
+        parts.metrics.decision_errors.count("exception")
+        parts.log.event(DECIDING_FAILED, route=parts.options.name, **describe_error(error))
+
+    # Relay: the filler answers.
+
+    def _relay_plan(self, header: Header, plan: MessagePlan) -> None:
+        assert plan.forward is not None, "a message of which nothing goes is taken, not relayed"
+        if plan.disposition is Disposition.ANNOTATE:
+            self._outcome = MessageOutcome.ANNOTATED
+        self._relay(plan.forward, header, original=plan.original)
+
+    def _relay(self, content: bytes, header: Header | None, *, original: bytes | None = None) -> None:
+        """Send *content* on and give the filler's answer back; a refused note is taken out and sent again, once."""
+        parts = self._parts
+        if self._is_lost:
+            self._done(MessageOutcome.UNANSWERED)
+            return
+        if parts.options.on_filler_down == "nak" and parts.destination.is_refused:
+            self._refuse(header, AckCode.APPLICATION_ERROR, "filler_unreachable")
+            return
+
+        def answered(answer: Answer) -> None:
+            code = answer.acknowledgment.code if answer.acknowledgment else None
+            if original is not None and code is not None and code not in POSITIVE and not self._is_lost:
+                parts.log.event(
+                    ANNOTATION_REFUSED, destination=parts.options.destination, route=parts.options.name, code=code.value
+                )
+                parts.destination.metrics.annotations_refused.inc()
+                self._outcome = MessageOutcome.PASSED
+                self._relay(original, header)
+                return
+            self._answered(answer)
+
+        self._request = Request(
+            content=content,
+            control_id=header.control_id if header else b"",
+            on_answer=answered,
+            answer_count=answer_count(header) if header else 1,
+        )
+        parts.metrics.added_latency.observe(asyncio.get_running_loop().time() - self._received_at)
+        parts.destination.submit(self._request)
+
+    def _answered(self, answer: Answer) -> None:
+        if answer.status is AnswerStatus.ANSWERED:
+            assert answer.raw is not None
+            assert answer.acknowledgment is not None
+            self._acknowledge(answer.raw, answer.acknowledgment.code, proof=answer)
+        if not answer.final:
+            return
+        self._request = None
+        is_answered = answer.status in (AnswerStatus.ANSWERED, AnswerStatus.NOT_EXPECTED)
+        self._done(self._outcome if is_answered else MessageOutcome.UNANSWERED)
+
+    # Custody: we answer.
+
+    async def _take(self, raw: bytes, header: Header, evidence: PatientEvidence | None) -> None:
+        """Take the message into custody, or give it its turn behind an order that is ours.
+
+        Cancelled only when the node stops; a commit under way is not taken back, its resend finds the answer.
+        """
+        parts = self._parts
+        inbound = Inbound(raw=raw, header=header, evidence=evidence, received_at=parts.now())
+        try:
+            result = await parts.take_turn(inbound)
+        except JournalBroken as error:
+            parts.give_up(error)
+            self._done(MessageOutcome.UNANSWERED)
+        except JournalError as error:
+            self._journal_refused(inbound, error)
+        except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the order does not stay with us
+            self._deciding_failed(error)
+            self._go_without_custody(inbound)
+        else:
+            self._turn_taken(header, result)
+
+    def _turn_taken(self, header: Header, result: TurnResult) -> None:
+        match result:
+            case PassOn():
+                if result.decision is not None:
+                    self._note(result.view, result.decision, result.plan)
+                self._relay_plan(header, result.plan)
+            case Taken():
+                if result.decision is not None:
+                    self._parts.count(result.decision)
+                if result.acknowledgment is not None:
+                    self._acknowledge(result.acknowledgment, result.code, proof=result.done)
+                self._done(MessageOutcome.TAKEN)
+            case AlreadyTaken():
+                if result.answer.acknowledgment is not None:
+                    self._acknowledge(result.answer.acknowledgment, None, proof=result.answer)
+                self._done(MessageOutcome.DUPLICATE)
+
+    def _journal_refused(self, inbound: Inbound, error: JournalError) -> None:
+        self._parts.log.event(HOLD_REFUSED, route=self._parts.options.name, reason=error.reason.value)
+        self._go_without_custody(inbound)
+
+    def _go_without_custody(self, inbound: Inbound) -> None:
+        """Nothing was written. What is about an order of ours must not pass it by; all else goes on, annotated."""
+        parts = self._parts
+        if parts.options.custody is CustodyKind.STORE or parts.custody.knows_open(keys_of_content(inbound.raw)):
+            self._refuse(inbound.header, AckCode.APPLICATION_ERROR, "journal_unavailable")
+            return
+        try:
+            view = MessageView(inbound.raw)
+            decision = parts.decide(view, inbound.evidence or parts.evidence_at_first, parts.now())
+            reason = NoHoldReason.JOURNAL_UNAVAILABLE
+            plan = plan_message(
+                view, decision.orders, mode=parts.mode(), no_hold=reason, note_length=parts.options.note_length
+            )
+        except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the message passes
+            self._deciding_failed(error)
+            self._relay(inbound.raw, inbound.header)
+        else:
+            self._relay_plan(inbound.header, plan)
+
+    # Acknowledgments.
+
+    def _refuse(self, header: Header | None, code: AckCode, reason: str) -> None:
+        """Answer in our own name that the message was not taken; nothing when it cannot be named or asks for none."""
+        answer = refusal_code(header, code) if header is not None and header.control_id else None
+        if header is None or answer is None:
+            self._done(MessageOutcome.QUARANTINED if code is AckCode.APPLICATION_REJECT else MessageOutcome.UNANSWERED)
+            return
+        parts = self._parts
+        content = build_acknowledgment(
+            header,
+            answer,
+            control_id=parts.new_control_id(),
+            at=parts.now(),
+            text=reason.replace("_", " "),
+            error=ErrorDetail(code="207", text="Application internal error", user_message=reason.replace("_", " ")),
+        )
+        self._acknowledge(content, answer, proof=None)
+        self._done(MessageOutcome.REFUSED)
+
+    def _acknowledge(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
+        """Send an acknowledgment to the placer: the only place that does.
+
+        No positive one leaves unless the filler's own acknowledgment of these bytes, or a durable commit of
+        them, came before.
+        """
+        is_own_refusal = code is not None and code not in POSITIVE
+        assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
+        assert not isinstance(proof, Answer) or proof.raw is content, "an answer that is not the filler's own"
+        if self._is_lost:
+            return
+        parts = self._parts
+        origin = _ORIGINS.get(type(proof), AckOrigin.OWN)
+        parts.metrics.acks_sent.count(code.value if code else "AA", origin)
+        parts.metrics.ack_latency.observe(asyncio.get_running_loop().time() - self._received_at)
+        self._connection.send(content)
+
+    def _done(self, outcome: MessageOutcome) -> None:
+        self._parts.metrics.messages.count(self._type, outcome)
+        self._is_busy = False
+        self._pump()
+
+
+_ORIGINS: dict[type, AckOrigin] = {Answer: AckOrigin.FILLER, StoredAnswer: AckOrigin.STORED}

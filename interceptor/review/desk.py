@@ -1,0 +1,284 @@
+"""The desk: what people may do with orders in our custody. It runs in the node and is the only writer.
+
+Every act names the person and compares the version that the person saw; of two people who act at once one
+wins, and the other is told who and when. An act, its outbox row, its audit row and its notice to the placer are
+one transaction.
+
+Failures: a journal that is unavailable is said so to the person; nothing happened then.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from interceptor.action.lifecycle import OPEN_STATES, WAITING_STATES, LifecycleEvent, OrderState, decide_transition
+from interceptor.control.protocol import ControlError
+from interceptor.journal.custody import Custody
+from interceptor.journal.port import (
+    AuditRow,
+    Conflict,
+    Entry,
+    EntryChange,
+    EntryId,
+    JournalUnavailable,
+    OutboxId,
+    OutboxRow,
+)
+from interceptor.journal.release import ReleaseParts, notices_of, release_change
+from interceptor.telemetry.events import ORDER_RELEASED, ORDER_RETURNED, EventLog
+
+COMMENT_SIZE_MAX = 400
+LIST_COUNT_MAX = 1000
+
+Handler = Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskParts:
+    """What the desk is plugged to.
+
+    Attributes:
+        custody: All orders of ours.
+        release_parts: What a release needs, by the name of the order's route.
+        now: Aware UTC.
+        wake: Tell the couriers that dead letters were queued again.
+    """
+
+    custody: Custody
+    release_parts: Callable[[str], ReleaseParts]
+    now: Callable[[], datetime]
+    wake: Callable[[], None]
+    log: EventLog
+
+
+class Desk:
+    """People's commands on held orders and dead letters."""
+
+    def __init__(self, parts: DeskParts) -> None:
+        """Register `handlers` with the control socket."""
+        self._parts = parts
+        self._custody = parts.custody
+        self._journal = parts.custody.journal
+
+    def handlers(self) -> dict[str, Handler]:
+        """Command name to function."""
+        return {
+            "held_list": self.held_list,
+            "held_show": self.held_show,
+            "held_release": self.held_release,
+            "held_return": self.held_return,
+            "held_comment": self.held_comment,
+            "dead_list": self.dead_list,
+            "dead_retry": self.dead_retry,
+            "dead_discard": self.dead_discard,
+        }
+
+    async def held_list(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Orders in the states asked for (default: parked and held), the earliest deadline first."""
+        states = _states(arguments.get("states"))
+        limit = min(int(arguments.get("limit", LIST_COUNT_MAX)), LIST_COUNT_MAX)
+        entries = await self._journal.entries(states=states, limit=limit)
+        return {"orders": [entry_json(entry) for entry in entries]}
+
+    async def held_show(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """One order with its history and its bytes (decoded for reading only)."""
+        entry = await self._entry(arguments)
+        history = await self._journal.audit_rows(entry_id=entry.entry_id)
+        return {
+            "order": entry_json(entry),
+            "decision": dict(entry.decision),
+            "content": entry.content.decode("latin-1"),
+            "history": [audit_json(row) for row in history],
+        }
+
+    async def held_release(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Send the order to the filler as it was placed, with a note that says who released it and why."""
+        actor, comment = _actor(arguments), _comment(arguments)
+        entry = await self._entry(arguments)
+        async with self._custody.turn((entry.order_key,)):
+            entry = await self._waiting(arguments, "released")
+            at = self._parts.now()
+            parts = self._parts.release_parts(entry.route)
+            change = await release_change(entry, LifecycleEvent.RELEASED, parts, actor=actor, comment=comment, at=at)
+            answer = await self._apply(change, "released", at)
+        waited = round((at - entry.taken_at).total_seconds(), 3)
+        self._parts.log.event(
+            ORDER_RELEASED,
+            entry=entry.entry_id,
+            event=LifecycleEvent.RELEASED.value,
+            actor=actor.split(":", 1)[0],
+            waiting_seconds=waited,
+        )
+        return answer
+
+    async def held_return(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Send the order back to its orderer: the filler never sees it, the placer is told why."""
+        actor, comment = _actor(arguments), _comment(arguments)
+        if not comment:
+            raise ControlError("reason_missing", "say why the order is returned: its orderer has to act on it")
+        entry = await self._entry(arguments)
+        async with self._custody.turn((entry.order_key,)):
+            entry = await self._waiting(arguments, "returned")
+            answer = await self._step(entry, LifecycleEvent.RETURNED_TO_ORDERER, actor, comment)
+        self._parts.log.event(ORDER_RETURNED, entry=entry.entry_id, actor=actor.split(":", 1)[0], reason="returned")
+        return answer
+
+    async def held_comment(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Write a comment to the order's history."""
+        actor, comment = _actor(arguments), _comment(arguments)
+        if not comment:
+            raise ControlError("comment_missing", "there is nothing to write")
+        entry = await self._entry(arguments)
+        async with self._custody.turn((entry.order_key,)):
+            return await self._step(await self._entry(arguments), LifecycleEvent.COMMENTED, actor, "", comment=comment)
+
+    async def dead_list(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Messages that the filler refused for good, the oldest first."""
+        del arguments
+        return {"dead": [outbox_json(row) for row in await self._journal.dead_letters()]}
+
+    async def dead_retry(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Send a dead letter again."""
+        row_id = OutboxId(_number(arguments, "outbox_id"))
+        if not await self._custody.requeue_dead(row_id, at=self._parts.now(), actor=_actor(arguments)):
+            raise ControlError("not_found", f"{row_id} is no dead letter, or its order was cancelled")
+        self._parts.wake()
+        return {"outbox_id": row_id, "state": "pending"}
+
+    async def dead_discard(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        """Give a dead letter up; it is kept, and never sent."""
+        row_id = OutboxId(_number(arguments, "outbox_id"))
+        reason = _comment(arguments)
+        if not reason:
+            raise ControlError("reason_missing", "say why the message is given up")
+        done = await self._journal.discard_dead(row_id, at=self._parts.now(), actor=_actor(arguments), reason=reason)
+        if not done:
+            raise ControlError("not_found", f"{row_id} is no dead letter")
+        return {"outbox_id": row_id, "state": "discarded"}
+
+    async def _entry(self, arguments: dict[str, Any]) -> Entry:
+        entry_id = EntryId(_number(arguments, "entry"))
+        entry = await self._journal.entry(entry_id)
+        if entry is None:
+            raise ControlError("not_found", f"there is no order {entry_id}")
+        return entry
+
+    async def _waiting(self, arguments: dict[str, Any], verb: str) -> Entry:
+        """The order as it stands now, when it still waits and nobody changed it since the person looked."""
+        entry = await self._entry(arguments)
+        seen = arguments.get("version")
+        if entry.state not in WAITING_STATES or (seen is not None and int(seen) != entry.version):
+            raise _conflict(entry.state, entry.changed_by, entry.changed_at, verb)
+        if entry.damaged:
+            raise ControlError("damaged", "the stored bytes of this order are damaged; they must not be sent")
+        return entry
+
+    async def _step(
+        self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = ""
+    ) -> Mapping[str, object]:
+        transition = decide_transition(entry.state, event)
+        parts = self._parts.release_parts(entry.route)
+        change = EntryChange(
+            entry_id=entry.entry_id,
+            expected_version=entry.version,
+            expected_state=entry.state,
+            event=event,
+            state=transition.state,
+            actor=actor,
+            reason=reason,
+            detail={"code": transition.reason} | ({"comment": comment} if comment else {}),
+            outgoing=notices_of(entry, transition.notice, (transition.reason, reason), parts.notice),
+        )
+        return await self._apply(change, event.value.replace("_", " "), self._parts.now())
+
+    async def _apply(self, change: EntryChange, verb: str, at: datetime) -> Mapping[str, object]:
+        try:
+            done = await self._custody.move([change], at=at)
+        except JournalUnavailable as error:
+            raise ControlError("journal_unavailable", f"nothing was changed: the journal is {error.reason}") from error
+        if isinstance(done, Conflict):
+            raise _conflict(done.state, done.actor, done.at, verb)
+        return {"entry": change.entry_id, "state": done[0].state.value, "version": done[0].version}
+
+
+def _conflict(state: OrderState, actor: str, at: datetime, verb: str) -> ControlError:
+    who = actor.removeprefix("user:")
+    past = {OrderState.QUEUED: "released", OrderState.DELIVERED: "released"}.get(state, state.value)
+    if state in WAITING_STATES:
+        past = "changed"
+    del verb
+    return ControlError("conflict", f"already {past} by {who} at {at.isoformat(timespec='seconds')}")
+
+
+def _states(wanted: object) -> Sequence[OrderState]:
+    if wanted is None:
+        return sorted(WAITING_STATES)
+    if wanted == "open":
+        return sorted(OPEN_STATES)
+    if not isinstance(wanted, list):
+        raise ControlError("bad_argument", 'states is a list of states, or "open"')
+    try:
+        return [OrderState(state) for state in wanted]
+    except ValueError as error:
+        known = ", ".join(OrderState)
+        raise ControlError("bad_argument", f"a state is one of {known}") from error
+
+
+def _number(arguments: dict[str, Any], name: str) -> int:
+    value = arguments.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ControlError("bad_argument", f"{name} is a number from 1")
+    return value
+
+
+def _actor(arguments: dict[str, Any]) -> str:
+    """Who acts: a user's name, as the client vouches for it (the socket is open to the node's own user only)."""
+    name = str(arguments.get("actor", "")).strip().removeprefix("user:")
+    if not name:
+        raise ControlError("bad_argument", "actor is the name of the person who acts")
+    return f"user:{name[:80]}"
+
+
+def _comment(arguments: dict[str, Any]) -> str:
+    return str(arguments.get("reason") or arguments.get("comment") or "").strip()[:COMMENT_SIZE_MAX]
+
+
+def entry_json(entry: Entry) -> dict[str, object]:
+    """An order for the worklist. Patient data: for the reviewer only."""
+    return {
+        "entry": entry.entry_id,
+        "route": entry.route,
+        "state": entry.state.value,
+        "version": entry.version,
+        "placer_order_number": entry.placer_order_number,
+        "priority": entry.priority,
+        "taken_at": entry.taken_at.isoformat(),
+        "changed_at": entry.changed_at.isoformat(),
+        "changed_by": entry.changed_by,
+        "deadline_at": entry.deadline_at.isoformat() if entry.deadline_at else None,
+        "closed_at": entry.closed_at.isoformat() if entry.closed_at else None,
+        "reason": entry.reason,
+        "summary": dict(entry.summary),
+        "reasons": entry.decision.get("reasons", []),
+        "damaged": entry.damaged,
+    }
+
+
+def audit_json(row: AuditRow) -> dict[str, object]:
+    """One link of the order's history."""
+    return {"at": row.at.isoformat(), "actor": row.actor, "action": row.action, "detail": dict(row.detail)}
+
+
+def outbox_json(row: OutboxRow) -> dict[str, object]:
+    """One dead letter, without its bytes."""
+    return {
+        "outbox_id": row.outbox_id,
+        "destination": row.destination,
+        "kind": row.kind,
+        "entry": row.entry_id,
+        "attempts": row.attempt_count,
+        "possible_duplicate": row.possible_duplicate,
+        "queued_at": row.queued_at.isoformat(),
+        "error": row.last_error,
+    }

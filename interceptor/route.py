@@ -1,0 +1,281 @@
+"""One route's parts plugged together: with `node.py`, the only place that knows which part meets which.
+
+A route is a listener for placers, a policy and mode to decide by, and a destination. This file gives the pipeline
+(`pipeline.py`) and the custody's turns (`journal/turn.py`) the functions that they need, as plain closures.
+"""
+
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from interceptor.action.deadline import HoldLimits, hold_deadline
+from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES
+from interceptor.action.plan import RouteMode
+from interceptor.config.schema import Config, RouteTable
+from interceptor.context.order_set import SetMember
+from interceptor.context.order_summary import order_summary
+from interceptor.context.patient import NO_EVIDENCE, PatientEvidence
+from interceptor.context.recent_member import RecentMembers
+from interceptor.context.vocabulary import ProcedureClass
+from interceptor.decision.clinical_content import ClinicalContent
+from interceptor.decision.decision import Disposition
+from interceptor.decision.message_decision import MessageDecision, OrderDecision, decide_message
+from interceptor.delivery.destination import Destination
+from interceptor.journal.custody import Custody
+from interceptor.journal.decision_record import decision_record
+from interceptor.journal.recorder import Recorder
+from interceptor.journal.release import ReleaseParts
+from interceptor.journal.route_mode import HoldGate, RouteModes
+from interceptor.journal.turn import TurnParts, take_turn
+from interceptor.message.acknowledgment import AckCode, build_acknowledgment
+from interceptor.message.header import Header
+from interceptor.message.view import MessageView
+from interceptor.pipeline import CustodyKind, RouteOptions, RouteParts
+from interceptor.telemetry.events import BREAKER_OPENED, ORDER_ESCALATED, EventLog
+from interceptor.telemetry.metrics import Metrics
+
+NOT_KEPT = frozenset({ProcedureClass.NOT_SPINE})
+"""Decisions on studies that are plainly of another part of the body are counted, not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteWiring:
+    """What a route is built from."""
+
+    name: str
+    table: RouteTable
+    config: Config
+    content: ClinicalContent
+    custody: Custody
+    destination: Destination
+    modes: RouteModes
+    gate: HoldGate
+    recorder: Recorder
+    metrics: Metrics
+    log: EventLog
+    spawn: Callable[[Coroutine[Any, Any, None]], None]
+    give_up: Callable[[BaseException], None]
+    change_mode: Callable[[str, RouteMode, str], None]
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route, ready to take connections.
+
+    Attributes:
+        parts: What each placer connection is handled with.
+        turn: What a message in custody is handled with.
+        gate: Whether it may hold now.
+        decide_content: Decide a waiting order again from its own bytes.
+    """
+
+    parts: RouteParts
+    turn: TurnParts
+    gate: HoldGate
+    decide_content: Callable[[bytes], OrderDecision | None]
+
+
+class _KeptFromFiller:
+    """Keys of orders that the filler never saw, for the decision: a change of one of them is a new order."""
+
+    def __init__(self, custody: Custody) -> None:
+        self._custody = custody
+
+    def __contains__(self, order_key: object) -> bool:
+        unseen = WAITING_STATES | UNSEEN_ENDS
+        return any(order.state in unseen for order in self._custody.of_key(str(order_key)))
+
+
+class _Decider:
+    """Decides messages of one route: clinical content, siblings that wait or have just left, metrics."""
+
+    def __init__(self, wiring: RouteWiring) -> None:
+        self._content = wiring.content
+        self._window_seconds = wiring.config.hold.set_window_seconds
+        self._recent = RecentMembers(window_seconds=self._window_seconds)
+        self._ours = _KeptFromFiller(wiring.custody)
+        self._seconds = wiring.metrics.decision_seconds
+
+    def decide(
+        self,
+        view: MessageView,
+        evidence: PatientEvidence | None,
+        as_of: datetime,
+        waiting: Sequence[SetMember] = (),
+    ) -> MessageDecision:
+        """Decide now; raises EvidenceNeeded when a source has to be asked first."""
+        began = time.perf_counter()
+        siblings = (*self._recent.find(at=as_of), *waiting)
+        decision = decide_message(
+            view,
+            content=self._content,
+            evidence=evidence,
+            as_of=as_of,
+            waiting=siblings,
+            ours=self._ours,
+            window_seconds=self._window_seconds,
+        )
+        self._seconds.observe(time.perf_counter() - began)
+        return decision
+
+    def remember(self, decision: MessageDecision) -> None:
+        """The orders of this message go on now: later siblings count with them."""
+        self._recent.add(order.member for order in decision.orders if order.member is not None)
+
+
+def build_route(wiring: RouteWiring) -> Route:
+    """Plug one route together."""
+    table, name = wiring.table, wiring.name
+    decider = _Decider(wiring)
+    control_ids = _control_ids(wiring.now)
+    site = wiring.content.tables.site
+    release = ReleaseParts(
+        journal=wiring.custody.journal,
+        destination=table.destination,
+        note_length=site.note_length_max,
+        notice=lambda _view, _notice, _reasons: None,
+    )
+    turn = TurnParts(
+        route=name,
+        listener=name,
+        is_store=table.custody == "store",
+        custody=wiring.custody,
+        decide=decider.decide,
+        lookup=_no_lookup,
+        mode=lambda: wiring.modes.mode(name),
+        no_hold=wiring.gate.no_hold,
+        now=wiring.now,
+        set_window_seconds=wiring.config.hold.set_window_seconds,
+        deadline=_deadline(wiring),
+        acknowledge=_acknowledge(control_ids),
+        summarize=_summarize,
+        release=release,
+    )
+
+    def count(decision: MessageDecision) -> None:
+        _count(wiring, decision)
+
+    def record(view: MessageView, decision: MessageDecision) -> None:
+        count(decision)
+        decider.remember(decision)
+        at, mode = wiring.now(), wiring.modes.mode(name)
+        wiring.recorder.record(
+            tuple(
+                decision_record(view, order, route=name, mode=mode, at=at)
+                for order in decision.orders
+                if order.decision.procedure is not None and order.decision.procedure.procedure_class not in NOT_KEPT
+            )
+        )
+
+    parts = RouteParts(
+        options=_options(wiring),
+        destination=wiring.destination,
+        custody=wiring.custody,
+        decide=decider.decide,
+        lookup=_no_lookup,
+        evidence_at_first=NO_EVIDENCE,
+        mode=turn.mode,
+        no_hold=wiring.gate.no_hold,
+        take_turn=lambda inbound: take_turn(inbound, turn),
+        count=count,
+        record=record,
+        quarantine=lambda reason, raw: wiring.recorder.quarantine(name, reason, raw),
+        spawn=wiring.spawn,
+        give_up=wiring.give_up,
+        now=wiring.now,
+        new_control_id=lambda: next(control_ids),
+        metrics=wiring.metrics.routes[name],
+        log=wiring.log,
+    )
+
+    def decide_content(content: bytes) -> OrderDecision | None:
+        orders = decider.decide(MessageView(content), NO_EVIDENCE, wiring.now()).orders
+        return orders[0] if orders else None
+
+    return Route(parts=parts, turn=turn, gate=wiring.gate, decide_content=decide_content)
+
+
+def _options(wiring: RouteWiring) -> RouteOptions:
+    table = wiring.table
+    return RouteOptions(
+        name=wiring.name,
+        destination=table.destination,
+        custody=CustodyKind(table.custody),
+        on_filler_down=table.on_filler_down,
+        strict_inbound=table.strict_inbound,
+        pipelined_max=table.pipelined_max,
+        decision_budget_seconds=table.decision_budget_seconds,
+        note_length=wiring.content.tables.site.note_length_max,
+    )
+
+
+async def _no_lookup(_view: MessageView) -> PatientEvidence:
+    """No evidence source is configured: only the message speaks."""
+    return NO_EVIDENCE
+
+
+def _control_ids(now: Callable[[], datetime]) -> Iterator[str]:
+    """Control ids of our own, never twice: the start in microseconds and a count, 20 characters at most."""
+    start = int(now().timestamp() * 1_000_000)
+    return (f"I{start + number:X}" for number in count())
+
+
+def _count(wiring: RouteWiring, decision: MessageDecision) -> None:
+    """Count what was decided; tell of orders that a person must look at; let the breaker see it."""
+    metrics = wiring.metrics.routes[wiring.name]
+    for order in decision.orders:
+        verdict = order.decision
+        reason = verdict.reasons[0] if verdict.reasons else ""
+        metrics.orders.count(verdict.disposition.word, reason)
+        procedure = verdict.procedure
+        if procedure is None or procedure.procedure_class in NOT_KEPT:
+            continue
+        if procedure.procedure_class is ProcedureClass.UNMAPPED:
+            metrics.unmapped_procedures.inc()
+        if verdict.escalate:
+            metrics.orders_escalated.inc()
+            wiring.log.event(ORDER_ESCALATED, route=wiring.name, reason=reason)
+        opening = wiring.gate.count(is_hold=verdict.disposition is Disposition.HOLD)
+        if opening is not None and wiring.modes.mode(wiring.name) is RouteMode.ENFORCE:
+            metrics.breaker_open.set(1)
+            wiring.log.event(BREAKER_OPENED, route=wiring.name, holds=opening.holds, window_seconds=600)
+            wiring.change_mode(wiring.name, RouteMode.ANNOTATE, f"breaker: {opening.reason}")
+
+
+def _deadline(wiring: RouteWiring) -> Callable[[OrderDecision, datetime], datetime]:
+    hold, calendar = wiring.config.hold, wiring.content.tables.site.calendar
+    limits = HoldLimits(
+        business_hours=hold.deadline_business_hours,
+        hours_max=hold.deadline_hours_max,
+        planned_start_margin_hours=hold.planned_start_margin_hours,
+    )
+
+    def deadline(order: OrderDecision, taken_at: datetime) -> datetime:
+        return hold_deadline(
+            taken_at,
+            limits=limits,
+            add_business_hours=calendar.add_business_hours,
+            planned_start=order.facts.planned_start,
+            row_deadline_seconds=order.decision.hold_deadline_seconds,
+        )
+
+    return deadline
+
+
+def _acknowledge(control_ids: Iterator[str]) -> Callable[[Header, AckCode, datetime, bool], bytes]:
+    def acknowledge(header: Header, code: AckCode, at: datetime, _is_held: bool) -> bytes:  # noqa: FBT001
+        return build_acknowledgment(header, code, control_id=next(control_ids), at=at)
+
+    return acknowledge
+
+
+def _summarize(view: MessageView, order: OrderDecision) -> Mapping[str, object]:
+    policy = order.decision.policy
+    return order_summary(view, order.group) | {
+        "why": [f"{finding.reason}: {finding.sentence}" for finding in order.decision.findings],
+        "policy": f"{policy.policy_id} {policy.version}",
+    }
