@@ -23,7 +23,8 @@ _ISO_8859_PARTS = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16}  # There i
 # ESC $ ... designates a two-byte set until the next ESC; ESC ( ... returns to a one-byte set. HL7 asks senders to
 # return before a delimiter or a segment's end, and a segment's end is the last place where we let it count.
 _ISO_2022 = re.compile(rb"\x1b(?:\$[(-/]?[@-~][^\x1b\r\n]*|[ -/]+[0-~])")
-_TWO_BYTE = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
+TWO_BYTE_CHARACTERS = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
+"""Characters of GB 18030 and BIG-5 whose second byte may equal a delimiter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def masking_for(raw: bytes, charset: Charset) -> re.Pattern[bytes] | None:
     if _ESCAPE in raw:
         return _ISO_2022
     if charset.codec in ("gb18030", "big5") and not raw.isascii():
-        return _TWO_BYTE
+        return TWO_BYTE_CHARACTERS
     return None
 
 

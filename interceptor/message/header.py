@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from interceptor.message.charset import masking_for, read_charset, split_outside
+from interceptor.message.charset import TWO_BYTE_CHARACTERS, masking_for, read_charset, split_outside
 from interceptor.message.encoding import EncodingCharacters, parse_encoding
 
 HEADER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
@@ -192,11 +192,15 @@ def read_header(raw: bytes) -> Header:
     encoding = parse_encoding(separator, fields[1]) if len(fields) > 1 else None
     if encoding is None:
         raise NotHl7(NotHl7Reason.BAD_DELIMITERS, start + 3)
-    if not line.isascii() or b"\x1b" in line:
-        header = Header(fields, encoding, start, end)
-        masking = masking_for(line, read_charset(header.charset_names))
-        fields = split_outside(line, separator, masking)
-    return Header(fields, encoding, start, end)
+    header = Header(fields, encoding, start, end)
+    if line.isascii() and b"\x1b" not in line:
+        return header
+    # The character set stands behind fields that it may hide delimiters in, so MSH-18 is looked for both ways.
+    apart = Header(split_outside(line, separator, TWO_BYTE_CHARACTERS), encoding, start, end)
+    if masking_for(line, read_charset(apart.charset_names)) is TWO_BYTE_CHARACTERS:
+        return apart
+    masking = masking_for(line, read_charset(header.charset_names))
+    return Header(split_outside(line, separator, masking), encoding, start, end)
 
 
 def peek_header(raw: bytes) -> Header | None:

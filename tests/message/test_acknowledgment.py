@@ -167,6 +167,18 @@ def test_refusals_of_other_systems_read_in_both_layouts() -> None:
     read = read_acknowledgment(old)
     assert read is not None
     assert (read.text, read.error_code, str(read.error_path)) == ("no", "204", "PID-3")
+    silent = b"MSH|^~\\&|R|R|E|H|2026||ACK|9|P|2.3\rMSA|AR|M1\rERR|PID^1^3^204&Unknown key\r"
+    read = read_acknowledgment(silent)
+    assert read is not None
+    assert read.text == "Unknown key"
+    coded = b"MSH|^~\\&|R|R|E|H|2026||ACK|9|P|2.5\rMSA|AR|M1\rERR|||204^Unknown key^HL70357|E\r"
+    read = read_acknowledgment(coded)
+    assert read is not None
+    assert (read.text, read.error_code, read.error_path) == ("Unknown key", "204", None)
+    accepted = b"MSH|^~\\&|R|R|E|H|2026||ACK|9|P|2.5\rMSA|AA|M1|stored \\T\\ queued\rERR|||0^Accepted\r"
+    read = read_acknowledgment(accepted)
+    assert read is not None
+    assert (read.code, read.text, read.error_code) == (AckCode.APPLICATION_ACCEPT, "stored & queued", "")
     unplaced = b"MSH|^~\\&|R|R|E|H|2026||ACK|9|P|2.5\rMSA|CE|M1\rERR||not a place|207\r"
     read = read_acknowledgment(unplaced)
     assert read is not None

@@ -71,6 +71,7 @@ def test_an_order_without_obr_has_no_place_for_either() -> None:
         ("ORC|NW OBR|1 NTE|5 OBX|9 ", 6, 10),
         ("ORC|NW OBR|1 NTE NTE|x OBX|9999999999999 ", 3, 2),
         ("ORC|NW OBR|1 OBX|1 SPM|1 OBX|2 ", 1, 2),
+        ("ORC|NW OBR|1 NTE|99999 OBX|9999 ", 2, 10000),
     ],
 )
 def test_the_next_set_id_is_above_those_that_are_there(lines: str, note: int, observation: int) -> None:

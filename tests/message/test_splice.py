@@ -88,6 +88,11 @@ def test_only_one_whole_segment_is_a_segment(segment: bytes) -> None:
     assert refused(view, [edit]) is SpliceReason.NOT_A_SEGMENT
 
 
+def test_a_site_segment_with_digits_in_its_name_is_a_segment() -> None:
+    view = MessageView(ORDER)
+    assert splice(view, [Insertion(len(ORDER), (b"Z12|1",))]) == ORDER + b"Z12|1\r"
+
+
 @pytest.mark.parametrize("content", [b"A\rORC|NW", b"A\n"])
 def test_a_replacement_cannot_begin_a_segment(content: bytes) -> None:
     view = MessageView(ORDER)
@@ -99,6 +104,7 @@ def test_a_replacement_cannot_begin_a_segment(content: bytes) -> None:
 def test_a_replacement_stays_within_one_segment_and_off_its_name() -> None:
     view = MessageView(ORDER)
     orc, obr = view.segments[2], view.segments[3]
+    assert refused(view, [Replacement(orc.start + 3, orc.start + 6, b"|NW")]) is SpliceReason.NOT_IN_ONE_SEGMENT
     for start, end in ((orc.end - 1, obr.start + 1), (orc.start, orc.start + 3), (orc.end + 1, orc.end), (9999, 9999)):
         assert refused(view, [Replacement(start, end, b"X")]) is SpliceReason.NOT_IN_ONE_SEGMENT
 

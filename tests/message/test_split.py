@@ -70,6 +70,13 @@ def test_a_long_id_is_shortened_to_fit() -> None:
     assert derived.endswith(b"05000123P2"[-12:])
 
 
+def test_the_least_room_holds_the_digest_alone() -> None:
+    derived = derive_control_id(b"1" * 30, 2, 10)
+    assert len(derived) == 10
+    assert derived.endswith(b"P2")
+    assert derived != derive_control_id(b"2" * 30, 2, 10)
+
+
 @given(st.binary(min_size=1, max_size=60).filter(lambda value: not set(value) & set(b"|\r\n")),
        st.integers(min_value=1, max_value=99), st.integers(min_value=12, max_value=199))  # fmt: skip
 def test_a_derived_id_fits_is_stable_and_differs_by_part(control_id: bytes, part: int, maximum: int) -> None:

@@ -273,3 +273,60 @@ def test_segments_and_terminators_cover_the_message(lines: list[bytes], terminat
         assert raw[segment.end : segment.end_with_terminator] in (b"\r", b"\n", b"\r\n", b"")
         offset = segment.end_with_terminator
     assert raw[offset:].strip(b" \r\n") == b""
+
+
+def test_the_field_behind_the_last_is_empty_and_the_last_is_not() -> None:
+    view = MessageView(b"MSH|^~\\&|A|B\rPID|1|2\r")
+    msh, pid = view.segments
+    assert (msh.field_count, pid.field_count) == (4, 2)
+    assert [msh.raw_field(number) for number in (3, 4, 5)] == [b"A", b"B", b""]
+    assert [pid.raw_field(number) for number in (1, 2, 3)] == [b"1", b"2", b""]
+    assert [view.header.raw_field(number) for number in range(6)] == [b"", b"|", b"^~\\&", b"A", b"B", b""]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [(b"A-|x", "A-"), (b"MSHX|1", "MSHX"), (b"some text", "some text"), (b"ZZ", "ZZ"), (b"PID", "PID")],
+)
+def test_a_line_that_is_no_segment_is_named_by_what_stands_before_the_separator(line: bytes, name: str) -> None:
+    view = MessageView(b"MSH|^~\\&|A\r" + line + b"\r")
+    assert [segment.name for segment in view.segments] == ["MSH", name]
+    assert view.second_header_offset is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "terminator"),
+    [
+        (b"MSH|^~\\&|A\rPID|1\nPV1|1\rORC|1\n", b"\r"),
+        (b"MSH|^~\\&|A\r\nPID|1\nPV1|1\r\nORC|1\n", b"\r\n"),
+        (b"MSH|^~\\&|A\r\nPID|1\r", b"\r"),
+        (b"MSH|^~\\&|A", b"\r"),
+    ],
+)
+def test_of_two_terminators_used_alike_the_standard_s_is_taken(raw: bytes, terminator: bytes) -> None:
+    assert MessageView(raw).segment_terminator == terminator
+
+
+def test_a_header_that_ends_with_a_line_feed_or_with_nothing_reads_alike() -> None:
+    line = ORDER.partition(b"\r")[0]
+    for raw in (line, line + b"\r", line + b"\n", line + b"\r\n", line + b"\nPID|1\r", line + b"\rPID|1\n"):
+        header = peek_header(raw)
+        assert header is not None
+        assert header.raw_field(18) == b"8859/1"
+        assert header.end == len(line)
+
+
+def test_kanji_in_the_header_hide_no_field() -> None:
+    name = "除移".encode("iso2022_jp")
+    header = peek_header(b"MSH|^~\\&|" + name + b"|B||||||7|1||||||||ISO IR87\r")
+    assert header is not None
+    assert (header.sending_application, header.sending_facility) == (name, b"B")
+    chinese = "亅".encode("gb18030")
+    header = peek_header(b"MSH|^~\\&|" + chinese + b"|B||||||||||||||GB 18030\r")
+    assert header is not None
+    assert (header.sending_application, header.sending_facility) == (chinese, b"B")
+
+
+def test_the_type_has_three_components_at_most() -> None:
+    view = MessageView(b"MSH|^~\\&|A||||||ORM^O01^ORM_O01^X^Y|1\r")
+    assert view.message_type == MessageType("ORM", "O01", "ORM_O01")
