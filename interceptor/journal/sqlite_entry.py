@@ -100,6 +100,12 @@ class KnownBytes:
         return self._messages.get(digest)
 
 
+def last_link(connection: apsw.Connection) -> tuple[int, str]:
+    """Number and SHA-256 of the end of the audit chain; 0 and zeros when it is empty."""
+    last = connection.execute("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+    return (0, CHAIN_START) if last is None else (last[0], last[1])
+
+
 def append_audit(
     connection: apsw.Connection,
     *,
@@ -110,8 +116,8 @@ def append_audit(
     detail: Mapping[str, object],
 ) -> None:
     """Add one link to the chain."""
-    last = connection.execute("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1").fetchone()
-    number, previous = (last[0] + 1, last[1]) if last is not None else (1, CHAIN_START)
+    last_number, previous = last_link(connection)
+    number = last_number + 1
     row = {"at": instant_text(at), "actor": storable_text(actor), "action": action, "detail": canonical_json(detail)}
     sha256 = chain_link(number=number, entry_id=entry_id, previous=previous, **row)
     connection.execute(_INSERT_AUDIT, (number, row["at"], row["actor"], row["action"], entry_id, row["detail"], sha256))

@@ -1,0 +1,274 @@
+"""`interceptor journal`: look into the journal, check it, copy it, and decide on dead letters.
+
+Looking, checking and copying read the file itself, beside a running node or without one. What changes something
+goes through the running node, the only writer; pruning alone also works while no node runs.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from interceptor.cli.node_connection import (
+    ACTOR_OPTION,
+    CONFIG_OPTION,
+    JSON_OPTION,
+    SOCKET_OPTION,
+    ask,
+    find_socket,
+    name_actor,
+    read_config,
+)
+from interceptor.cli.terminal import ExitCode, print_json, print_line, printable, refuse
+
+if TYPE_CHECKING:
+    import apsw
+
+    from interceptor.journal.port import OutboxRow
+    from interceptor.journal.upkeep import Pruned, Retention
+
+FILE_OPTION = typer.Option(None, "--file", help="The journal's file, instead of -c; for copies.")
+ROW_ARGUMENT = typer.Argument(
+    metavar="NUMBER", help="Number of the dead letter, as in `interceptor journal dead list`."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(help="See, check, back up and prune the journal.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("show")(show)
+    group.command("verify")(verify)
+    group.command("backup")(backup)
+    group.command("prune")(prune)
+    dead = typer.Typer(help="Messages that the filler refused for good.", no_args_is_help=True, rich_markup_mode=None)
+    dead.command("list")(dead_list)
+    dead.command("retry")(dead_retry)
+    dead.command("discard")(dead_discard)
+    group.add_typer(dead, name="dead")
+    app.add_typer(group, name="journal")
+
+
+def show(config: Path | None = CONFIG_OPTION, file: Path | None = FILE_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Show how many orders stand in each state, what waits for each destination, and the end of the audit chain."""
+    from interceptor.journal import sqlite_entry, sqlite_outbox, sqlite_restore
+
+    with _reading(config, file) as (path, connection):
+        orders = {state.value: count for state, count in sqlite_entry.entry_counts(connection).items()}
+        waiting = sqlite_outbox.depth(connection)
+        dead_count = len(sqlite_outbox.dead_letters(connection, limit=100_000))
+        last_link = sqlite_entry.last_link(connection)
+        is_restored = sqlite_restore.is_restored(connection)
+    if as_json:
+        lanes = {
+            name: {"waiting": count, "oldest": oldest.isoformat() if oldest else None}
+            for name, (count, oldest) in waiting.items()
+        }
+        audit = {"number": last_link[0], "sha256": last_link[1]}
+        summary = {"file": str(path), "orders": orders, "destinations": lanes, "dead_letters": dead_count}
+        print_json(summary | {"audit": audit, "restored": is_restored})
+        return
+    print_line(f"{path}, {path.stat().st_size / 1024:,.0f} KiB")
+    print_line("orders       " + ", ".join(f"{count} {state}" for state, count in orders.items() if count) or "none")
+    for name, (count, oldest) in waiting.items():
+        print_line(f"waiting      {count} for {name}, the oldest since {oldest:%Y-%m-%d %H:%M:%S} UTC")
+    print_line(f"dead letters {dead_count}")
+    print_line(f"audit chain  {last_link[0]}:{last_link[1]}")
+    if is_restored:
+        print_line("RESTORED     This is a copy put back: nothing is sent before a person confirms it.")
+
+
+def verify(
+    expect: str = typer.Option("", "--expect", metavar="NUMBER:SHA256", help="An audit link that was noted earlier."),
+    config: Path | None = CONFIG_OPTION,
+    file: Path | None = FILE_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Check structure, digests, the audit chain, and that orders and outbox agree.
+
+    Prints the end of the audit chain: note it elsewhere, and a later --expect can tell whether the chain was cut
+    short. Exits with 1 when something is wrong.
+    """
+    from interceptor.journal import sqlite_verify
+
+    link = _parse_link(expect)
+    with _reading(config, file) as (_, connection):
+        report = sqlite_verify.verify(connection, expected_link=link)
+    end = f"{report.audit_number}:{report.audit_sha256}"
+    if as_json:
+        print_json({"rows_checked": report.rows_checked, "problems": list(report.problems), "audit": end})
+    else:
+        for problem in report.problems:
+            print_line(problem)
+        verdict = f"{len(report.problems)} problems" if report.problems else "sound"
+        print_line(f"{verdict}; {report.rows_checked} rows checked; audit chain {end}")
+    if report.problems:
+        raise typer.Exit(ExitCode.NO)
+
+
+def backup(
+    target: Path = typer.Argument(help="File to write; it must not exist."),
+    config: Path | None = CONFIG_OPTION,
+    file: Path | None = FILE_OPTION,
+) -> None:
+    """Copy the journal as it stands to a file, while the node goes on.
+
+    The copy holds patient data. A node that starts on it sends nothing before a person confirms it: what it
+    believes undelivered may have been delivered since.
+    """
+    from interceptor.journal import sqlite_restore
+    from interceptor.journal.port import JournalError
+
+    with _reading(config, file) as (_, connection):
+        try:
+            sqlite_restore.back_up(connection, target, at=datetime.now(UTC))
+        except FileExistsError:
+            refuse(f"{target} exists.", code=ExitCode.WRONG_USE)
+        except JournalError as error:
+            refuse(f"{target} cannot be written ({error}).")
+    print_line(f"{target}: {target.stat().st_size} bytes")
+
+
+def prune(
+    message_days: int = typer.Option(30, min=7, help="Days that delivered messages are kept."),
+    entry_days: int = typer.Option(365, min=1, help="Days that ended orders are kept."),
+    decision_days: int = typer.Option(365, min=1, help="Days that decisions are kept."),
+    quarantine_days: int = typer.Option(30, min=1, help="Days that bytes which are not HL7 are kept."),
+    config: Path | None = CONFIG_OPTION,
+    socket: Path | None = SOCKET_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Remove what ended long ago.
+
+    What was not delivered, dead letters that nobody discarded, and the audit chain always stay.
+    """
+    from interceptor.control.client import request
+    from interceptor.control.protocol import ControlError
+    from interceptor.journal.upkeep import Retention
+
+    retention = Retention(
+        message_days=message_days,
+        entry_days=entry_days,
+        decision_days=decision_days,
+        quarantine_days=quarantine_days,
+    )
+    days = {name: getattr(retention, name) for name in Retention.__slots__}
+    try:
+        removed = request(find_socket(config, socket), "journal_prune", **days)
+    except ControlError as error:
+        if error.code != "not_running" or config is None:
+            refuse(error.message)
+        removed = _prune_file(_journal_file(config, None), retention)
+    if as_json:
+        print_json(removed)
+    else:
+        print_line(", ".join(f"{name.removesuffix('_count')}: {count}" for name, count in removed.items()))
+
+
+def dead_list(
+    config: Path | None = CONFIG_OPTION, file: Path | None = FILE_OPTION, as_json: bool = JSON_OPTION
+) -> None:
+    """List dead letters, the oldest first."""
+    from interceptor.journal import sqlite_outbox
+
+    with _reading(config, file) as (_, connection):
+        rows = sqlite_outbox.dead_letters(connection, limit=100_000)
+    for row in rows:
+        if as_json:
+            print_json(_dead_json(row))
+        else:
+            order = f"order {row.entry_id}" if row.entry_id is not None else row.kind
+            print_line(
+                f"{row.outbox_id:>6}  {row.queued_at:%Y-%m-%d %H:%M:%S}  {row.destination}  {order}"
+                f"  sent {row.attempt_count} times  {printable(row.last_error)}"
+            )
+    if not rows and not as_json:
+        print_line("No dead letters.")
+
+
+def dead_retry(
+    number: int = ROW_ARGUMENT,
+    actor: str = ACTOR_OPTION,
+    config: Path | None = CONFIG_OPTION,
+    socket: Path | None = SOCKET_OPTION,
+) -> None:
+    """Send a dead letter again, through the running node."""
+    ask(find_socket(config, socket), "dead_retry", outbox_id=number, actor=name_actor(actor))
+    print_line(f"{number}: queued")
+
+
+def dead_discard(
+    number: int = ROW_ARGUMENT,
+    reason: str = typer.Option(..., "--reason", help="Why nobody needs it any more."),
+    actor: str = ACTOR_OPTION,
+    config: Path | None = CONFIG_OPTION,
+    socket: Path | None = SOCKET_OPTION,
+) -> None:
+    """Give a dead letter up, through the running node. It stays in the journal."""
+    ask(find_socket(config, socket), "dead_discard", outbox_id=number, actor=name_actor(actor), reason=reason)
+    print_line(f"{number}: discarded")
+
+
+def _journal_file(config: Path | None, file: Path | None) -> Path:
+    from interceptor.journal.sqlite import journal_path
+
+    return file if file is not None else journal_path(read_config(config).node.data_directory)
+
+
+@contextmanager
+def _reading(config: Path | None, file: Path | None) -> "Iterator[tuple[Path, apsw.Connection]]":
+    from interceptor.journal.port import JournalError
+    from interceptor.journal.sqlite_file import open_for_reading
+
+    path = _journal_file(config, file)
+    if not path.exists():
+        refuse(f"There is no journal at {path}.")
+    try:
+        connection = open_for_reading(path)
+    except JournalError as error:
+        refuse(f"{path} cannot be read ({error}).")
+    with closing(connection):
+        yield path, connection
+
+
+def _parse_link(text: str) -> tuple[int, str] | None:
+    if not text:
+        return None
+    number, _, sha256 = text.partition(":")
+    if not number.isdecimal() or len(sha256) != 64:
+        refuse("--expect takes NUMBER:SHA256 as `interceptor journal verify` prints it.", code=ExitCode.WRONG_USE)
+    return int(number), sha256
+
+
+def _prune_file(path: Path, retention: "Retention") -> dict[str, object]:
+    import asyncio
+
+    from interceptor.journal.port import JournalError
+    from interceptor.journal.sqlite import open_sqlite_journal
+
+    if not path.exists():
+        refuse(f"There is no journal at {path}.")
+
+    async def prune_it() -> "Pruned":
+        async with open_sqlite_journal(path) as journal:
+            return await journal.prune(at=datetime.now(UTC), retention=retention)
+
+    try:
+        removed = asyncio.run(prune_it())
+    except JournalError as error:
+        refuse(f"{path} cannot be pruned ({error}).")
+    return {name: getattr(removed, name) for name in removed.__slots__}
+
+
+def _dead_json(row: "OutboxRow") -> dict[str, object]:
+    return {
+        "outbox": row.outbox_id,
+        "destination": row.destination,
+        "kind": row.kind,
+        "entry": row.entry_id,
+        "error": row.last_error,
+        "attempts": row.attempt_count,
+        "queued_at": row.queued_at.isoformat(),
+    }

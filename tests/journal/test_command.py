@@ -1,0 +1,118 @@
+"""`interceptor journal` reads the file beside a running node or without one, and says so when it cannot change it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+
+from interceptor.action.lifecycle import OrderState
+from interceptor.journal.sqlite import journal_path, open_sqlite_journal
+from tests.support.command import run_command
+from tests.support.journal_values import NOW, held_intake, stored_intake, take
+
+CONFIG = """
+[node]
+name = "test"
+data_directory = "{folder}"
+
+[route.main]
+listen = "127.0.0.1:0"
+destination = "ris"
+
+[destination.ris]
+address = "127.0.0.1:1"
+"""
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    """The configuration of a node that does not run, whose journal holds one held order and one dead letter."""
+    (tmp_path / "node.toml").write_text(CONFIG.format(folder=tmp_path), encoding="utf-8")
+    async with open_sqlite_journal(journal_path(tmp_path)) as journal:
+        await take(journal, held_intake("1", order="SECRETORDER^EHR"))
+        await take(journal, held_intake("2", order="P2", state=OrderState.QUEUED))
+        row = await journal.claim_next("ris", at=NOW, inflight=True)
+        assert row is not None
+        await journal.record_dead(row.outbox_id, at=NOW, error="AR", acknowledgment=b"AR")
+        await journal.record_intake(stored_intake("3"))
+    return tmp_path / "node.toml"
+
+
+def test_show_counts_what_there_is(file: Path) -> None:
+    shown = run_command("journal", "show", "-c", file, "--json")
+    assert shown.code == 0, shown.errors
+    found = json.loads(shown.output)
+    assert found["orders"]["held"] == 1
+    assert found["orders"]["dead"] == 1
+    assert found["destinations"]["ris"]["waiting"] == 1
+    assert found["dead_letters"] == 1
+    assert "SECRETORDER" not in run_command("journal", "show", "-c", file).output
+
+
+def test_verify_says_sound_and_prints_the_link_that_a_later_check_can_expect(file: Path) -> None:
+    first = run_command("journal", "verify", "-c", file, "--json")
+    assert first.code == 0
+    link = json.loads(first.output)["audit"]
+    assert run_command("journal", "verify", "-c", file, "--expect", link).code == 0
+    other = run_command("journal", "verify", "-c", file, "--expect", "1:" + "0" * 64)
+    assert other.code == 1
+    assert "noted earlier" in other.output
+    assert run_command("journal", "verify", "-c", file, "--expect", "nonsense").code == 2
+
+
+def test_verify_finds_a_changed_audit_row(file: Path) -> None:
+    connection = apsw.Connection(str(journal_path(file.parent)))
+    connection.execute("DROP TRIGGER audit_never_changes; UPDATE audit SET actor = 'user:mallory' WHERE number = 1")
+    connection.close()
+    found = run_command("journal", "verify", "-c", file)
+    assert found.code == 1
+    assert "audit 1: changed" in found.output
+
+
+def test_a_backup_is_a_journal_that_can_be_verified(file: Path) -> None:
+    target = file.parent / "copy.db"
+    assert run_command("journal", "backup", target, "-c", file).code == 0
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert run_command("journal", "verify", "--file", target).code == 0
+    assert run_command("journal", "backup", target, "-c", file).code == 2
+
+
+def test_dead_letters_are_listed_without_a_node(file: Path) -> None:
+    listed = run_command("journal", "dead", "list", "-c", file, "--json")
+    assert json.loads(listed.output)["error"] == "AR"
+    assert "AR" in run_command("journal", "dead", "list", "-c", file).output
+
+
+@pytest.mark.parametrize("arguments", [("retry", "1"), ("discard", "1", "--reason", "x")], ids=lambda each: each[0])
+def test_what_changes_something_needs_the_node_and_says_so(file: Path, arguments: tuple[str, ...]) -> None:
+    result = run_command("journal", "dead", *arguments, "-c", file)
+    assert result.code == 1
+    assert result.errors
+    assert json.loads(run_command("journal", "dead", "list", "-c", file, "--json").output)["outbox"] == 1
+
+
+async def test_prune_works_without_a_node(file: Path) -> None:
+    path = journal_path(file.parent)
+    old = datetime.now(UTC) - timedelta(days=40)
+    async with open_sqlite_journal(path) as journal:
+        row = await journal.claim_next("ris", at=old, inflight=True)
+        assert row is not None
+        await journal.record_acked(row.outbox_id, at=old, acknowledgment=b"AA")
+    pruned = run_command("journal", "prune", "-c", file, "--json")
+    assert pruned.code == 0, pruned.errors
+    assert json.loads(pruned.output)["outbox_count"] == 1
+
+
+async def test_prune_refuses_while_another_process_writes(file: Path) -> None:
+    async with open_sqlite_journal(journal_path(file.parent)):
+        result = run_command("journal", "prune", "-c", file)
+    assert result.code == 1
+    assert "in_use" in result.errors
+
+
+def test_a_journal_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    result = run_command("journal", "show", "--file", tmp_path / "none.db")
+    assert result.code == 1
+    assert "There is no journal" in result.errors
