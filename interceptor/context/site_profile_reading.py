@@ -8,7 +8,7 @@ switch must not be silently off.
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, time, tzinfo
+from datetime import UTC, date, time, tzinfo
 from typing import Any
 
 from interceptor.context import site_profile as site
@@ -150,7 +150,7 @@ def _read_calendar(profile: _Profile, find_zone: Callable[[str], tzinfo | None])
     zone = find_zone(profile.text("site", "time_zone", "UTC"))
     if zone is None:
         profile.wrong("site", "time_zone", "no such time zone; name it like America/New_York")
-        zone = site.UTC
+        zone = UTC
     default = BusinessCalendar(zone=zone)
     days = profile.words("calendar", "days")
     for day in days or ():
