@@ -96,7 +96,9 @@ def read_oncology(mentions: Sequence[Mention]) -> tuple[OncologyFinding, ...]:
     radiotherapy is evidence of cancer by itself, a hormone is not (letrozole has other uses). The strongest tier
     over all findings is the text's tier.
     """
-    treated_now = any(m.label is TextLabel.THERAPY and m.assertion is Assertion.AFFIRMED for m in mentions)
+    treated_now = any(
+        m.label is TextLabel.THERAPY and m.assertion is Assertion.AFFIRMED and m.detail != "surgery" for m in mentions
+    )
     return tuple(
         _oncology_finding(mention, treated_now=treated_now)
         for mention in mentions
@@ -107,6 +109,8 @@ def read_oncology(mentions: Sequence[Mention]) -> tuple[OncologyFinding, ...]:
 def _oncology_finding(mention: Mention, *, treated_now: bool) -> OncologyFinding:
     tier = OncologyTier.NONE
     match mention.assertion:
+        case Assertion.AFFIRMED if mention.detail == "surgery":
+            tier = _history_tier(mention, treated_now=False)
         case Assertion.AFFIRMED:
             tier = _affirmed_tier(mention)
         case Assertion.SUSPECTED if mention.label is not TextLabel.THERAPY:
@@ -134,9 +138,12 @@ def _affirmed_tier(mention: Mention) -> OncologyTier:
 
 
 def _history_tier(mention: Mention, *, treated_now: bool) -> OncologyTier:
-    if mention.label is TextLabel.THERAPY:
-        return OncologyTier.HISTORY if mention.detail != "hormone" else OncologyTier.NONE
-    if treated_now:
+    if mention.label is TextLabel.THERAPY and mention.detail == "hormone":
+        return OncologyTier.NONE
+    if mention.label is TextLabel.THERAPY and mention.detail == "surgery" and not mention.bone_tropic:
+        # A nephrectomy or a lobectomy has many reasons; a mastectomy has one.
+        return OncologyTier.NONE
+    if treated_now and mention.label is not TextLabel.THERAPY:
         return OncologyTier.ACTIVE
     return OncologyTier.HISTORY_BONE_TROPIC if mention.bone_tropic else OncologyTier.HISTORY
 

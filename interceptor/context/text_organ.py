@@ -154,7 +154,8 @@ def _neighbour(elements: Sequence[Element], index: int, step: int) -> Element | 
 def _organ_or_cue(text: _Text, index: int) -> bool:
     elements = text.elements
     before, after = _neighbour(elements, index, -1), _neighbour(elements, index, 1)
-    if after is not None and after.number is not None and int(after.number) not in _YEARS and after.onset_word is None:
+    number = elements[index + 1].number if index + 1 < len(elements) else None
+    if number is not None and int(number) not in _YEARS and not _organ_beside(text, index) and not _listed(elements, index):
         return False
     if (before is not None and before.word in _CALCIUM_WORDS) or (after is not None and after.word in _CALCIUM_WORDS):
         return False

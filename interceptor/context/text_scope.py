@@ -85,12 +85,19 @@ def assign_assertions(elements: Sequence[Element]) -> None:
         elif cue is None or cue.kind in (CueKind.AFFIRMATION, CueKind.IGNORED):
             continue
         else:
-            covered = False
-            if cue.forward:
-                covered = _forward(elements, index, cue)
-            if cue.backward and not (covered and cue.kind in (CueKind.HISTORY, CueKind.RELATIVE)):
+            # "Mets suspected, LBP" looks back, "suspected mets" forward.
+            # "fx vs mets" both ways.
+            backward_only = cue.backward and cue.kind is not CueKind.RELATIVE and _ends_item(elements, index)
+            covered = cue.forward and not backward_only and _forward(elements, index, cue)
+            around = cue.kind is CueKind.SUSPICION and cue.reach is Reach.ITEM
+            if cue.backward and (around or not covered):
                 _backward(elements, index, cue)
     _carry_treatment_back(elements)
+
+
+def _ends_item(elements: Sequence[Element], index: int) -> bool:
+    after = elements[index + 1].breaker if index + 1 < len(elements) else BreakerKind.SENTENCE
+    return index > 0 and after in (BreakerKind.SENTENCE, BreakerKind.COMMA) and elements[index - 1].breaker is None
 
 
 def _set(elements: Sequence[Element], index: int, assertion: Assertion, cue_index: int) -> None:
@@ -112,7 +119,7 @@ def _can_be_past(element: Element) -> bool:
 def _forward(elements: Sequence[Element], index: int, cue: Cue) -> bool:
     walk = _walk_forward(elements, index, cue)
     if cue.reach in (Reach.FIRST, Reach.NEAREST):
-        walk.members = [member for member in walk.members[:1] if member[1] == 0]
+        walk.members = _first_members(elements, walk)
     covered = False
     for position, (place, item) in enumerate(walk.members):
         if _reaches(elements, walk, position, cue):
@@ -120,6 +127,16 @@ def _forward(elements: Sequence[Element], index: int, cue: Cue) -> bool:
             _set(elements, place, _ASSERTION[cue.kind], index)
             covered = covered or elements[place].assertion is not before or item == 0
     return covered
+
+
+def _first_members(elements: Sequence[Element], walk: _Walk) -> list[tuple[int, int]]:
+    """Return the first mention and what is joined to it, of the first item only."""
+    kept: list[tuple[int, int]] = []
+    for place, item in walk.members:
+        if item or (kept and not _joined(elements, kept[-1][0], place)):
+            break
+        kept.append((place, item))
+    return kept
 
 
 def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
@@ -136,7 +153,7 @@ def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
         if breaker is BreakerKind.COMMA:
             if not crosses and content_seen:
                 break
-            if content_seen and element.word != ")":
+            if content_seen or element.word not in "()":
                 item += 1
             previous = element
             continue
@@ -255,7 +272,9 @@ def _suspicion_reaches(elements: Sequence[Element], walk: _Walk, position: int) 
         return False
     owner = not element.labels.isdisjoint(_CANCERS) and (element.organ_name or TextLabel.HAEMATOLOGIC in element.labels)
     if not owner:
-        return True
+        # "r/o SCC, leg weakness": the second is a complaint, not a question.
+        complaint = TextLabel.DEFICIT in element.labels and element.terms[0].detail not in ("cord", "cauda")
+        return not (item and complaint) or item in walk.or_items
     if item:
         return item in walk.or_items
     if position == 0:

@@ -1,8 +1,8 @@
 """Read the text tables (mappings/text/*.csv) into one trie of phrases.
 
 Table texts in, `TextTables` out, or every problem at once. Nothing here opens a file: the caller passes name and
-content. A phrase is cut into tokens as texts are; `{name}` stands for a set of sets.csv, `{name?}` may be left out,
-`#` is any number, `\\,` is a comma that is meant.
+content. A phrase is cut into tokens as texts are; `{name}` stands for a set of sets.csv, `{n}` for any number and
+`{comma}` for a comma.
 """
 
 import csv
@@ -228,7 +228,7 @@ class _Builder:
             self.problems.append(f"{row.place}: words: no set {error.args[0]!r} in sets.csv")
             return
         for text in texts:
-            words = tokenise(text.replace("\\,", ",")).words
+            words = [NUMBER if word == _NUMBER_SIGN else word for word in tokenise(text).words]
             if not words or len(words) > PHRASE_WORDS_MAX:
                 self.problems.append(f"{row.place}: words: a phrase has 1 to {PHRASE_WORDS_MAX} words")
                 return
