@@ -223,9 +223,7 @@ def of_allergies(allergies: Iterable[Allergy], tables: CodeTables) -> Iterator[F
             continue
         shown = allergy.text or next((coding.display for coding in allergy.codings if coding.display), agent.agent)
         code = codings[0][0] if codings else None
-        yield _allergy_found(
-            agent, shown, allergy.reaction, allergy.source, path=None, code=code, day=allergy.recorded
-        )
+        yield _allergy_found(agent, shown, allergy.reaction, allergy.source, path=None, code=code, day=allergy.recorded)
 
 
 def of_answers(answers: Iterable[Answer], site: SiteProfile) -> Iterator[Found]:

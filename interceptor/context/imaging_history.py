@@ -49,7 +49,9 @@ def _mr_regions(study: CompletedStudy, tables: CodeTables, site: SiteProfile) ->
     return None
 
 
-def _recent(studies: Sequence[CompletedStudy], tables: CodeTables, site: SiteProfile, today: date) -> Iterator[_SpineStudy]:
+def _recent(
+    studies: Sequence[CompletedStudy], tables: CodeTables, site: SiteProfile, today: date
+) -> Iterator[_SpineStudy]:
     for study in studies:
         if study.completed is None or not 0 <= (today - study.completed).days <= site.recent_study_days:
             continue

@@ -168,7 +168,9 @@ def _text_finding(finding: OncologyFinding, place: PlacedMention) -> _Finding:
     )
 
 
-def _therapy_evidence(diagnoses: Iterable[Diagnosis], conditions: Iterable[Condition], tables: CodeTables) -> list[Evidence]:
+def _therapy_evidence(
+    diagnoses: Iterable[Diagnosis], conditions: Iterable[Condition], tables: CodeTables
+) -> list[Evidence]:
     """Codes of current cancer treatment; they count only together with a history."""
     found = []
     for diagnosis in diagnoses:

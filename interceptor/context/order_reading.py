@@ -29,7 +29,9 @@ from interceptor.message.view import Segment
 _DELETED = frozenset({"D", "DE", "DELETE"})
 _VOID_RESULTS = frozenset({"D", "W", "X", "N"})
 _PAST_WORDS = re.compile(r"resolved|inactive|remission|closed|historical|completed", re.IGNORECASE)
-_SUSPECTED_WORDS = re.compile(r"suspect|provisional|differential|unconfirmed|rule.?out|possible|probable", re.IGNORECASE)
+_SUSPECTED_WORDS = re.compile(
+    r"suspect|provisional|differential|unconfirmed|rule.?out|possible|probable", re.IGNORECASE
+)
 _REFUTED_WORDS = re.compile(r"refuted|ruled.?out|entered.?in.?error|erroneous|not confirmed", re.IGNORECASE)
 _YES = re.compile(r"^(y|yes|true|t|1|positive|pos|present)\b", re.IGNORECASE)
 _NO = re.compile(
@@ -280,9 +282,7 @@ def _answer(segment: Segment, tables: CodeTables, site: SiteProfile) -> Answer |
     if segment.text(11).strip().upper() in _VOID_RESULTS:
         return None
     code = segment.text(3, 1).strip()
-    words = " ".join(
-        part for part in (segment.text(3, component).strip() for component in (2, 5, 9)) if part
-    ) or code
+    words = " ".join(part for part in (segment.text(3, component).strip() for component in (2, 5, 9)) if part) or code
     values = [
         (segment.text(5, 1, repetition=number, subcomponent=None).strip(),
          segment.text(5, 2, repetition=number, subcomponent=None).strip())
