@@ -39,7 +39,8 @@ def explain(
 
     Several messages meet each other as in custody: siblings complete a set, a cancellation ends a hold.
     """
-    from interceptor.message.view import MessageView, NotHl7
+    from interceptor.message.header import NotHl7
+    from interceptor.message.view import MessageView
     from interceptor.replay.simulation import simulate_custody, site_options
 
     content = load_content(policy=policy, profile=profile, site=site, mappings=mappings)

@@ -245,7 +245,8 @@ class _Reader:
         return {}
 
     def _named(self, table: Mapping[str, Any], key: str) -> list[tuple[str, Mapping[str, Any]]]:
-        return [(name, self._table((key,), self._table((), table, key), name)) for name in table.get(key, {})]
+        outer = self._table((), table, key) if key in table else {}
+        return [(name, self._table((key,), outer, name)) for name in outer]
 
     def _listed(self, path: Path, table: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
         value = table.get(key)

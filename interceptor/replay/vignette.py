@@ -22,7 +22,8 @@ from interceptor.context.patient import NO_EVIDENCE, PatientEvidence
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.decision import Disposition
 from interceptor.evidence.fhir_bundle import FhirError, read_bundle, with_failed_lookup
-from interceptor.message.view import MessageView, NotHl7
+from interceptor.message.header import NotHl7
+from interceptor.message.view import MessageView
 from interceptor.replay.reader import MessageFileError, split_messages
 from interceptor.replay.simulation import MessageOutcome, patient_identifiers, simulate_custody, site_options
 
