@@ -35,7 +35,7 @@ from interceptor.journal.port import (
     OutboxRow,
     StoredAnswer,
 )
-from interceptor.journal.sqlite_file import FileSettings, OwnerLock, open_for_writing, prepare_place
+from interceptor.journal.sqlite_file import FileSettings, OwnerLock, errors_at_start, open_for_writing, prepare_place
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.journal.sqlite_writer import CommitReport, Writer, WriterSettings
 from interceptor.journal.stored_form import instant_text, storable_text
@@ -349,7 +349,8 @@ async def open_sqlite_journal(
         prepare_place(file)
         locks.append(OwnerLock(path))
         connection = open_for_writing(file)
-        sqlite_restore.advance_epoch(connection, path)
+        with errors_at_start(connection):
+            sqlite_restore.advance_epoch(connection, path)
         return connection
 
     writer = Writer(path=path, settings=settings.writer, open_connection=open_connection, observe=observe)

@@ -11,7 +11,8 @@ Source: RELIABILITY 4; sqlite.org/pragma.html, sqlite.org/wal.html, sqlite.org/r
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -153,22 +154,39 @@ def open_for_writing(settings: FileSettings) -> apsw.Connection:
         JournalUnavailable: Full, locked, read-only.
     """
     existed = settings.path.exists() and settings.path.stat().st_size > 0
-    try:
+    with errors_at_start():
         connection = apsw.Connection(str(settings.path), vfs=settings.vfs)
-    except apsw.Error as error:
-        raise _at_start(error) from error
-    try:
+    with errors_at_start(connection):
         _configure(connection, settings.busy_timeout_seconds)
         if existed:
             _check(connection, quick=settings.path.stat().st_size > settings.integrity_check_size_max)
         _migrate(connection)
+    return connection
+
+
+@contextmanager
+def errors_at_start(connection: apsw.Connection | None = None) -> Iterator[None]:
+    """Within the block SQLite's errors become ours; *connection* is closed when the block fails.
+
+    Raises:
+        JournalUnavailable, JournalCorrupt: Instead of SQLite's error.
+    """
+    try:
+        yield
     except apsw.Error as error:
-        connection.close()
+        _close_whatever_happens(connection)
         raise _at_start(error) from error
     except JournalError:
-        connection.close()
+        _close_whatever_happens(connection)
         raise
-    return connection
+
+
+def _close_whatever_happens(connection: apsw.Connection | None) -> None:
+    # Closing may want to make a checkpoint, and fail for the same reason as what came before.
+    if connection is not None:
+        with suppress(apsw.Error):
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.close()
 
 
 def open_for_reading(path: Path, *, vfs: str | None = None, busy_timeout_seconds: float = 0.25) -> apsw.Connection:
