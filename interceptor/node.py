@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from interceptor import __version__
 from interceptor.action.breaker import HoldBreaker
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
 from interceptor.action.plan import RouteMode
-from interceptor.config.mappings import load_clinical_content
-from interceptor.config.schema import Config, DestinationTable, RouteTable
+from interceptor.config.mappings import find_mappings, load_clinical_content
+from interceptor.config.schema import Config, DestinationTable
 from interceptor.context.vocabulary import UrgencyClass
 from interceptor.control.server import serve_control
 from interceptor.decision.clinical_content import ClinicalContent
@@ -43,9 +42,10 @@ from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
+from interceptor.journal.sqlite_salvage import set_aside
 from interceptor.journal.sqlite_writer import CommitReport
 from interceptor.journal.turn import DUPLICATE_WINDOW
-from interceptor.pipeline import PlacerLine
+from interceptor.listener import Listener, drain, listen
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.route_desk import RouteDesk
 from interceptor.route import Route, RouteWiring, build_route
@@ -53,9 +53,6 @@ from interceptor.telemetry.events import (
     CONTROL_FAILED,
     CUSTODY_RECOVERED,
     JOURNAL_REPLACED,
-    LISTENER_CLOSED,
-    LISTENER_OPENED,
-    NODE_DRAINED,
     NODE_FAILED,
     NODE_STARTED,
     NODE_STOPPED,
@@ -64,14 +61,11 @@ from interceptor.telemetry.events import (
 )
 from interceptor.telemetry.health import DegradedReason, Health
 from interceptor.telemetry.http import serve_status
-from interceptor.telemetry.label import ConnectionResult
 from interceptor.telemetry.loop_watch import watch_loop
-from interceptor.telemetry.metrics import MetricLabels, Metrics, RouteMetrics
+from interceptor.telemetry.metrics import MetricLabels, Metrics
 from interceptor.telemetry.redaction import describe_error
-from interceptor.transport.connection import MllpConnection
-from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
-from interceptor.transport.server import MllpServer, serve
-from interceptor.wire.frame import FrameOptions, FramingReason, Tolerance
+from interceptor.transport.options import ConnectionOptions
+from interceptor.wire.frame import FramingReason, Tolerance
 
 
 def utc_now() -> datetime:
@@ -141,8 +135,8 @@ def load_content(config: Config) -> ClinicalContent:
         MappingsError: Every problem at once.
     """
     node = config.node
-    mappings = {} if node.mappings is None else {"mappings": node.mappings}
-    return load_clinical_content(policy=node.policy, profile=node.profile, site=node.site, **mappings)
+    mappings = node.mappings or find_mappings()
+    return load_clinical_content(mappings=mappings, policy=node.policy, profile=node.profile, site=node.site)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,8 +328,17 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     await gauges.look()
     parts.run(gauges.run(), name="gauges")
     listeners = {
-        name: await stack.enter_async_context(_listen(parts, name, table, routes[name], reuse_port=reuse_port))
-        for name, table in config.route.items()
+        name: await stack.enter_async_context(
+            listen(
+                name,
+                config,
+                routes[name],
+                metrics=parts.metrics.routes[name],
+                log=parts.log,
+                reuse_port=reuse_port,
+            )
+        )
+        for name in config.route
     }
     health.bound = True
     return Node(
@@ -453,129 +456,33 @@ def _status(
     return status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listener:
-    """One route's listener and the lines of its placers."""
-
-    name: str
-    server: MllpServer
-    lines: "set[PlacerLine]"
-
-
-@asynccontextmanager
-async def _listen(
-    parts: _Parts, name: str, table: RouteTable, route: Route, *, reuse_port: bool
-) -> AsyncIterator[_Listener]:
-    lines: set[PlacerLine] = set()
-    metrics = parts.metrics.routes[name]
-
-    def accept(connection: MllpConnection) -> PlacerLine:
-        line = PlacerLine(connection, route.parts, on_lost=lines.discard)
-        lines.add(line)
-        return line
-
-    async with serve(
-        table.listen.host,
-        table.listen.port,
-        connection_made=accept,
-        options=_connection_options(table, parts.config),
-        limits=ListenerOptions(
-            connections_max=table.connections_max,
-            connections_per_address_max=table.connections_per_address_max,
-            allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
-            reuse_port=reuse_port,
-        ),
-        counters=_counters(metrics),
-    ) as server:
-        address = f"{table.listen.host}:{server.port}"
-        mode = route.parts.mode().value
-        parts.log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
-        yield _Listener(name=name, server=server, lines=lines)
-
-
-def _connection_options(table: RouteTable, config: Config) -> ConnectionOptions:
-    tolerances = table.tolerances
-    return ConnectionOptions(
-        frame=FrameOptions(
-            missing_final_cr=tolerances.missing_final_cr,
-            bytes_between_frames=tolerances.bytes_between_frames,
-            start_inside_frame=tolerances.start_inside_frame,
-            empty_frame=tolerances.empty_frame,
-            doubled_envelope=tolerances.doubled_envelope,
-            frame_size_max=table.frame_size_max,
-        ),
-        idle_timeout_seconds=table.idle_timeout_seconds,
-        read_timeout_seconds=table.read_timeout_seconds,
-        write_timeout_seconds=table.write_timeout_seconds,
-        # What a placer that closed its side is still owed may take as long as the filler may.
-        finish_timeout_seconds=config.destination[table.destination].ack_timeout_seconds + 10.0,
-    )
-
-
-def _counters(metrics: RouteMetrics) -> TransportCounters:
-    results = {
-        RefusalReason.ADDRESS_NOT_ALLOWED: ConnectionResult.REFUSED_ADDRESS,
-    }
-
-    def opened() -> None:
-        metrics.connections.inc()
-        metrics.connections_total.count(ConnectionResult.ACCEPTED)
-
-    return TransportCounters(
-        connection_opened=opened,
-        connection_refused=lambda reason: metrics.connections_total.count(
-            results.get(reason, ConnectionResult.REFUSED_LIMIT)
-        ),
-        connection_ended=lambda _end: metrics.connections.dec(),
-        framing_failed=lambda reason: metrics.framing_errors.count(reason),
-        frame_incomplete=lambda: metrics.framing_errors.count("incomplete"),
-        tolerated=lambda tolerance, count: metrics.frame_tolerances.count(tolerance, amount=count),
-    )
-
-
-async def _drain(parts: _Parts, listeners: Collection[_Listener]) -> int:
-    """Stop accepting, let what is under way end; returns how many connections still had something unanswered."""
+async def _drain(parts: _Parts, listeners: Collection[Listener]) -> int:
     parts.health.draining = True
-    began = time.monotonic()
-    for listener in listeners:
-        listener.server.stop_accepting()
-        parts.log.event(LISTENER_CLOSED, route=listener.name)
-    end = began + parts.config.node.drain_seconds
-
-    def busy() -> int:
-        return sum(line.is_busy for listener in listeners for line in listener.lines)
-
-    while busy() and time.monotonic() < end:
-        await asyncio.sleep(0.02)
-    left = busy()
-    parts.log.event(NODE_DRAINED, unanswered=left, waited_seconds=round(time.monotonic() - began, 3))
-    return left
+    return await drain(listeners, seconds_max=parts.config.node.drain_seconds, log=parts.log)
 
 
-async def run_node(config: Config, *, log: EventLog, orphaned: asyncio.Event | None = None) -> int:
+async def run_node(config: Config, *, log: EventLog, content: ClinicalContent, supervisor_gone: asyncio.Event) -> int:
     """Run a node until SIGTERM, SIGINT, the end of its supervisor, or a failure; returns the exit code.
 
-    Args:
-        config: The whole configuration.
-        log: Where events go.
-        orphaned: Set when the supervisor is gone.
+    Raises:
+        JournalError, ControlError, OSError: It could not start.
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    async with running_node(config, log=log) as node:
+    async with running_node(config, log=log, content=content) as node:
         log.event(NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__)
-        await _first_of(asked, node.failed, orphaned)
+        await _first_of(asked, node.failed, supervisor_gone)
         if not node.failed.is_set():
             await node.drain()
     log.event(NODE_STOPPED, node=config.node.name)
     return EXIT_FAILED if node.failed.is_set() else 0
 
 
-async def _first_of(*events: asyncio.Event | None) -> None:
+async def _first_of(*events: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(event.wait()) for event in events if event is not None]
+        tasks = [group.create_task(event.wait()) for event in events]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
@@ -583,3 +490,5 @@ async def _first_of(*events: asyncio.Event | None) -> None:
 
 EXIT_FAILED = 70
 """The node found a fault of its own, or its journal is broken: start it again."""
+EXIT_CANNOT_START = 75
+"""An address, the journal or the control socket could not be had: perhaps later."""

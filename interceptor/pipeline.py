@@ -37,7 +37,6 @@ from interceptor.context.extract import EvidenceNeeded
 from interceptor.context.patient import PatientEvidence
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision
-from interceptor.delivery.destination import Answer, AnswerStatus, Destination, Request
 from interceptor.journal.custody import Custody, keys_of_content
 from interceptor.journal.port import AlreadyTaken, IntakeDone, JournalBroken, JournalError, StoredAnswer
 from interceptor.journal.turn import Inbound, PassOn, Taken, TurnResult
@@ -56,9 +55,8 @@ from interceptor.telemetry.events import (
 from interceptor.telemetry.label import AckOrigin, MessageOutcome, MessageTypeLabel, message_type_label
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.telemetry.redaction import describe_error
+from interceptor.transport.exchange import Answer, AnswerStatus, Request
 from interceptor.wire.frame import Frame, FramingError
-
-POSITIVE = frozenset({AckCode.APPLICATION_ACCEPT, AckCode.COMMIT_ACCEPT})
 
 
 class PlacerConnection(Protocol):
@@ -74,6 +72,23 @@ class PlacerConnection(Protocol):
 
     def resume_reading(self) -> None:
         """Take bytes again."""
+        ...
+
+
+class Filler(Protocol):
+    """What the pipeline needs of the way to the filler."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the filler cannot be reached now."""
+        ...
+
+    def submit(self, request: Request) -> None:
+        """Send *request* in its turn; answers come by its callback."""
+        ...
+
+    def withdraw(self, request: Request) -> bool:
+        """Take back what has not left; True when it was still here."""
         ...
 
 
@@ -116,10 +131,11 @@ class RouteParts:
         give_up: The journal is broken: stop the node.
         now: Aware UTC time.
         new_control_id: A new MSH-10 of our own.
+        count_annotation_refused: The filler refused a message that we annotated.
     """
 
     options: RouteOptions
-    destination: Destination
+    filler: Filler
     custody: Custody
     decide: Callable[[MessageView, PatientEvidence | None, datetime], MessageDecision]
     lookup: Callable[[MessageView], Awaitable[PatientEvidence]]
@@ -134,6 +150,7 @@ class RouteParts:
     give_up: Callable[[JournalBroken], None]
     now: Callable[[], datetime]
     new_control_id: Callable[[], str]
+    count_annotation_refused: Callable[[], None]
     metrics: RouteMetrics
     log: EventLog
 
@@ -184,7 +201,7 @@ class PlacerLine:
         self._is_lost = True
         self._on_lost(self)
         self._waiting.clear()
-        if self._request is not None and self._parts.destination.withdraw(self._request):
+        if self._request is not None and self._parts.filler.withdraw(self._request):
             self._request = None
             self._done(MessageOutcome.UNANSWERED)
 
@@ -343,17 +360,17 @@ class PlacerLine:
         if self._is_lost:
             self._done(MessageOutcome.UNANSWERED)
             return
-        if parts.options.on_filler_down == "nak" and parts.destination.is_refused:
+        if parts.options.on_filler_down == "nak" and parts.filler.is_refused:
             self._refuse(header, AckCode.APPLICATION_ERROR, "filler_unreachable")
             return
 
         def answered(answer: Answer) -> None:
             code = answer.acknowledgment.code if answer.acknowledgment else None
-            if original is not None and code is not None and code not in POSITIVE and not self._is_lost:
+            if original is not None and code is not None and not code.is_accept and not self._is_lost:
                 parts.log.event(
                     ANNOTATION_REFUSED, destination=parts.options.destination, route=parts.options.name, code=code.value
                 )
-                parts.destination.metrics.annotations_refused.inc()
+                parts.count_annotation_refused()
                 self._outcome = MessageOutcome.PASSED
                 self._relay(original, header)
                 return
@@ -366,7 +383,7 @@ class PlacerLine:
             answer_count=answer_count(header) if header else 1,
         )
         parts.metrics.added_latency.observe(asyncio.get_running_loop().time() - self._received_at)
-        parts.destination.submit(self._request)
+        parts.filler.submit(self._request)
 
     def _answered(self, answer: Answer) -> None:
         if answer.status is AnswerStatus.ANSWERED:
@@ -394,7 +411,8 @@ class PlacerLine:
             parts.give_up(error)
             self._done(MessageOutcome.UNANSWERED)
         except JournalError as error:
-            self._journal_refused(inbound, error)
+            parts.log.event(HOLD_REFUSED, route=parts.options.name, reason=error.reason.value)
+            self._go_without_custody(inbound)
         except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the order does not stay with us
             self._deciding_failed(error)
             self._go_without_custody(inbound)
@@ -417,10 +435,6 @@ class PlacerLine:
                 if result.answer.acknowledgment is not None:
                     self._acknowledge(result.answer.acknowledgment, None, proof=result.answer)
                 self._done(MessageOutcome.DUPLICATE)
-
-    def _journal_refused(self, inbound: Inbound, error: JournalError) -> None:
-        self._parts.log.event(HOLD_REFUSED, route=self._parts.options.name, reason=error.reason.value)
-        self._go_without_custody(inbound)
 
     def _go_without_custody(self, inbound: Inbound) -> None:
         """Nothing was written. What is about an order of ours must not pass it by; all else goes on, annotated."""
@@ -467,7 +481,7 @@ class PlacerLine:
         No positive one leaves unless the filler's own acknowledgment of these bytes, or a durable commit of
         them, came before.
         """
-        is_own_refusal = code is not None and code not in POSITIVE
+        is_own_refusal = code is not None and not code.is_accept
         assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
         assert not isinstance(proof, Answer) or proof.raw is content, "an answer that is not the filler's own"
         if self._is_lost:

@@ -173,7 +173,7 @@ def build_route(wiring: RouteWiring) -> Route:
 
     parts = RouteParts(
         options=_options(wiring),
-        destination=wiring.destination,
+        filler=wiring.destination,
         custody=wiring.custody,
         decide=decider.decide,
         lookup=_no_lookup,
@@ -188,6 +188,7 @@ def build_route(wiring: RouteWiring) -> Route:
         give_up=wiring.give_up,
         now=wiring.now,
         new_control_id=lambda: next(control_ids),
+        count_annotation_refused=wiring.destination.metrics.annotations_refused.inc,
         metrics=wiring.metrics.routes[name],
         log=wiring.log,
     )

@@ -45,7 +45,8 @@ def _reason(group: OrderGroup) -> str:
     if group.obr is None:
         return ""
     found = [
-        group.obr.text(31, 2, repetition=number) or group.obr.text(31, 1, repetition=number)
+        group.obr.text(31, 2, repetition=number, subcomponent=None)
+        or group.obr.text(31, 1, repetition=number, subcomponent=None)
         for number in range(1, group.obr.repetition_count(31) + 1)
     ]
-    return "; ".join(filter(None, (*found, group.obr.text(13))))
+    return "; ".join(filter(None, (*found, group.obr.text(13, None, subcomponent=None))))

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from interceptor.delivery.destination import Answer, AnswerStatus, Destination, Request
+from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
 from interceptor.journal.port import JournalUnavailable, OutboxRow
 from interceptor.message.acknowledgment import AckCode
 from interceptor.telemetry.events import ANNOTATION_REFUSED, DELIVERY_GIVEN_UP, DELIVERY_RETRIED, EventLog
+from interceptor.transport.exchange import Answer, AnswerStatus, Request
 
 _Written = TypeVar("_Written")
 REJECTED = frozenset({AckCode.APPLICATION_REJECT, AckCode.COMMIT_REJECT})

@@ -15,65 +15,15 @@ Source: HL7 v2 chapter 2, sections on original and enhanced acknowledgment mode;
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Protocol
 
-from interceptor.message.acknowledgment import AckCode, Acknowledgment, read_acknowledgment
+from interceptor.message.acknowledgment import AckCode, read_acknowledgment
 from interceptor.message.header import peek_header
 from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.client import ClientConnection
+from interceptor.transport.exchange import Answer, AnswerStatus, Request
 from interceptor.wire.frame import Frame, FramingError
-
-
-class AnswerStatus(StrEnum):
-    """How the exchange of one message ended."""
-
-    ANSWERED = "answered"
-    NOT_EXPECTED = "not_expected"
-    TIMED_OUT = "timed_out"
-    MISMATCHED = "mismatched"
-    UNREADABLE = "unreadable"
-    LOST = "lost"
-    UNREACHABLE = "unreachable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back for one message.
-
-    Attributes:
-        status: How it ended.
-        raw: The filler's acknowledgment exactly as received; None unless ANSWERED.
-        acknowledgment: The same, read.
-        sent: Whether bytes of the message may have reached the filler.
-        final: False for an accept acknowledgment that an application acknowledgment will follow.
-    """
-
-    status: AnswerStatus
-    raw: bytes | None = None
-    acknowledgment: Acknowledgment | None = None
-    sent: bool = True
-    final: bool = True
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Request:
-    """One message for the filler.
-
-    Attributes:
-        content: The bytes to send, without the frame.
-        control_id: MSH-10 of them, which MSA-2 of the answer must equal.
-        on_answer: Called once for each answer, the last time with `final`.
-        answer_count: Answers to wait for: 0, 1, or 2 (accept, then application acknowledgment).
-    """
-
-    content: bytes
-    control_id: bytes
-    on_answer: Callable[[Answer], None]
-    answer_count: int = 1
-    is_done: bool = field(default=False, init=False)
-    queue_timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
 
 class Connect(Protocol):

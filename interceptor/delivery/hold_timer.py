@@ -82,7 +82,7 @@ class HoldTimer:
             self._log.event(
                 ORDER_MOVED,
                 entry=entry.entry_id,
-                event=change.event.value,
+                step=change.event.value,
                 state=change.state.value,
                 was=entry.state.value,
                 actor=change.actor,

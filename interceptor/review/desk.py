@@ -106,7 +106,7 @@ class Desk:
         self._parts.log.event(
             ORDER_RELEASED,
             entry=entry.entry_id,
-            event=LifecycleEvent.RELEASED.value,
+            step=LifecycleEvent.RELEASED.value,
             actor=actor.split(":", 1)[0],
             waiting_seconds=waited,
         )
@@ -169,10 +169,21 @@ class Desk:
         entry = await self._entry(arguments)
         seen = arguments.get("version")
         if entry.state not in WAITING_STATES or (seen is not None and int(seen) != entry.version):
-            raise _conflict(entry.state, entry.changed_by, entry.changed_at, verb)
+            raise await self._moved(entry, verb)
         if entry.damaged:
             raise ControlError("damaged", "the stored bytes of this order are damaged; they must not be sent")
         return entry
+
+    async def _moved(self, entry: Entry, verb: str) -> ControlError:
+        """Who moved the order before, and when: the one whose act ended its wait, not the filler who took it then."""
+        rows = await self._journal.audit_rows(entry_id=entry.entry_id)
+        ended = [
+            row for row in rows if row.detail.get("from") in WAITING_STATES and row.detail.get("to") == entry.state
+        ]
+        queued = [row for row in rows if row.detail.get("to") == OrderState.QUEUED]
+        for row in (*ended[-1:], *queued[-1:]):
+            return _conflict(entry.state, row.actor, row.at, verb)
+        return _conflict(entry.state, entry.changed_by, entry.changed_at, verb)
 
     async def _step(
         self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = ""

@@ -170,14 +170,14 @@ ORDER_MOVED = _info(
     "order_moved",
     "An order in our custody changed its state.",
     "entry",
-    "event",
+    "step",
     "state",
     "was",
     "actor",
     "waiting_seconds",
 )
 ORDER_RELEASED = _info(
-    "order_released", "A held order goes to the filler.", "entry", "event", "actor", "waiting_seconds"
+    "order_released", "A held order goes to the filler.", "entry", "step", "actor", "waiting_seconds"
 )
 ORDER_RELEASED_UNREVIEWED = _warning(
     "order_released_unreviewed",

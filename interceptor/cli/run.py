@@ -1,0 +1,98 @@
+"""`interceptor run`: the program itself."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from interceptor.cli.node_connection import CONFIG_VARIABLE
+from interceptor.cli.terminal import ExitCode, refuse
+
+if TYPE_CHECKING:
+    from interceptor.config.schema import Config
+    from interceptor.telemetry.events import EventLog
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    config: Path = typer.Option(..., "-c", "--config", envvar=CONFIG_VARIABLE, help="Configuration file."),
+    node_only: bool = typer.Option(False, "--node-only", help="Run the node in this process, without a supervisor."),
+) -> None:
+    """Run the interceptor until it is asked to stop.
+
+    Supervises the node: when its process ends unasked it is started again. SIGTERM and Ctrl-C drain it first.
+    A configuration that cannot be used is printed with every problem; exit 2.
+    """
+    from interceptor.config.load import ConfigError, load_config
+    from interceptor.telemetry.log import LineWriter, LogStyle, build_event_log
+
+    try:
+        loaded = load_config(config)
+    except ConfigError as error:
+        refuse(str(error), code=ExitCode.WRONG_USE)
+    style = LogStyle.CONSOLE if sys.stderr.isatty() else LogStyle.JSON
+    writer = LineWriter(sys.stderr)
+    try:
+        log = build_event_log(writer, style=style)
+        code = _run_node(loaded, log) if node_only else _supervise(config, loaded, log)
+    finally:
+        writer.close()
+    raise typer.Exit(code)
+
+
+def _supervise(path: Path, config: "Config", log: "EventLog") -> int:
+    from interceptor.node import EXIT_CANNOT_START
+    from interceptor.supervisor import node_command, supervise
+
+    return asyncio.run(
+        supervise(
+            node_command(str(path)),
+            log=log,
+            stop_seconds_max=config.node.drain_seconds + 10.0,
+            give_up_codes=frozenset({ExitCode.NO, ExitCode.WRONG_USE, EXIT_CANNOT_START}),
+        )
+    )
+
+
+def _run_node(config: "Config", log: "EventLog") -> int:
+    if not __debug__:
+        refuse("Assertions are switched off (python -O): the node's own checks would not run.", code=ExitCode.WRONG_USE)
+    from interceptor.config.mappings import MappingsError
+    from interceptor.control.protocol import ControlError
+    from interceptor.journal.port import JournalError
+    from interceptor.node import EXIT_CANNOT_START, load_content, run_node
+    from interceptor.supervisor import watch_supervisor
+    from interceptor.telemetry.log import capture_library_logs
+
+    capture_library_logs(log)
+    try:
+        content = load_content(config)
+    except MappingsError as error:
+        refuse("\n".join(error.problems), code=ExitCode.WRONG_USE)
+
+    async def start() -> int:
+        gone = asyncio.Event()
+        watch_supervisor(gone)
+        return await run_node(config, log=log, content=content, supervisor_gone=gone)
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(start())
+    except (JournalError, ControlError, OSError) as error:
+        sys.stderr.write(f"The node could not start: {error}\n")
+        return EXIT_CANNOT_START
+
+
+def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    """Uvloop's loop where it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop

@@ -1,0 +1,63 @@
+"""One message for a peer and what comes back for it, as values.
+
+Who asks (the pipeline, a courier) and who carries (delivery) meet in these words.
+
+Source: HL7 v2.5.1 chapter 2.9; original mode has one answer, enhanced mode up to two.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from interceptor.message.acknowledgment import Acknowledgment
+
+
+class AnswerStatus(StrEnum):
+    """How the exchange of one message ended."""
+
+    ANSWERED = "answered"
+    NOT_EXPECTED = "not_expected"
+    TIMED_OUT = "timed_out"
+    MISMATCHED = "mismatched"
+    UNREADABLE = "unreadable"
+    LOST = "lost"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back for one message.
+
+    Attributes:
+        status: How it ended.
+        raw: The filler's acknowledgment exactly as received; None unless ANSWERED.
+        acknowledgment: The same, read.
+        sent: Whether bytes of the message may have reached the filler.
+        final: False for an accept acknowledgment that an application acknowledgment will follow.
+    """
+
+    status: AnswerStatus
+    raw: bytes | None = None
+    acknowledgment: Acknowledgment | None = None
+    sent: bool = True
+    final: bool = True
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request:
+    """One message for the filler.
+
+    Attributes:
+        content: The bytes to send, without the frame.
+        control_id: MSH-10 of them, which MSA-2 of the answer must equal.
+        on_answer: Called once for each answer, the last time with `final`.
+        answer_count: Answers to wait for: 0, 1, or 2 (accept, then application acknowledgment).
+    """
+
+    content: bytes
+    control_id: bytes
+    on_answer: Callable[[Answer], None]
+    answer_count: int = 1
+    is_done: bool = field(default=False, init=False)
+    queue_timer: asyncio.TimerHandle | None = field(default=None, init=False)
