@@ -20,6 +20,7 @@ _STYLES = {
     Verdict.ANNOTATED: "yellow",
     Verdict.HELD: "bold red",
     Verdict.APPLIED: "magenta",
+    Verdict.REPEATED: "dim",
     Verdict.RELEASED: "bold cyan",
     Verdict.REFUSED: "red",
     Verdict.UNANSWERED: "bold yellow",
@@ -70,7 +71,7 @@ def summary_lines(ledger: Ledger) -> tuple[str, ...]:
     counts = ", ".join(f"{ledger.count(verdict)} {verdict.value}" for verdict in Verdict if ledger.count(verdict))
     return (
         f"{len(ledger.rows)} messages sent: {counts or 'none'}.",
-        f"{ledger.delivered_count()} of them reached the filler.",
+        f"{ledger.delivered_count()} of them reached the filler, which received {ledger.received_count} messages in all.",
     )
 
 
@@ -85,6 +86,7 @@ class PlainScreen:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
+        self._printed: dict[int, Verdict] = {}
 
     def started(self, place: DemoPlace) -> None:
         """Print where everything is."""
@@ -92,8 +94,10 @@ class PlainScreen:
             self._write(line)
 
     def changed(self, row: Row) -> None:
-        """Print the row."""
-        self._write(describe_row(row))
+        """Print the row, once for each verdict that it has had."""
+        if self._printed.get(row.number) is not row.verdict:
+            self._printed[row.number] = row.verdict
+            self._write(describe_row(row))
 
     def said(self, text: str) -> None:
         """Print the text."""

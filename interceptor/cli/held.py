@@ -4,8 +4,9 @@ Every command asks the running node, which is the only writer. `held list` and `
 journal file themselves when no node is running, so that nobody has to start one to see what waits.
 """
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,11 @@ from interceptor.cli.terminal import print_json, print_line, print_warning, refu
 
 if TYPE_CHECKING:
     import apsw
+
+
+HEARTBEAT_SECONDS = 10.0
+"""How often `held watch` tells the node that somebody reviews."""
+LOOK_SECONDS = 2.0
 
 
 class StateWord(StrEnum):
@@ -54,6 +60,7 @@ def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="See held orders, release or return them.", no_args_is_help=True, rich_markup_mode=None)
     group.command("list")(list_orders)
+    group.command("watch")(watch)
     group.command("show")(show)
     group.command("release")(release)
     group.command("return")(return_to_orderer)
@@ -101,6 +108,40 @@ def show(
         return
     for line in show_lines(result):
         print_line(line)
+
+
+def watch(
+    config: Path | None = CONFIG_OPTION,
+    socket: Path | None = SOCKET_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Watch orders come and go, until Ctrl-C.
+
+    While it runs the node knows that somebody reviews (hold.review_heartbeat_seconds).
+    """
+    path = find_socket(config, socket)
+    with suppress(KeyboardInterrupt):
+        for is_new, order in _watch(path):
+            if as_json:
+                print_json({"change": "came" if is_new else "went", "order": order})
+            else:
+                print_line(f"{'+' if is_new else '-'} {list_line(order)}")
+
+
+def _watch(path: Path) -> "Iterator[tuple[bool, Mapping[str, Any]]]":
+    """Orders that have come (True) or gone (False), for ever; ends the command when the node does."""
+    seen: dict[int, Mapping[str, Any]] = {}
+    heartbeat_due = 0.0
+    while True:
+        if time.monotonic() >= heartbeat_due:
+            ask(path, "review_heartbeat")
+            heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
+        answer: dict[str, Any] = ask(path, "held_list")
+        orders = {order["entry"]: order for order in answer["orders"]}
+        yield from ((False, order) for entry, order in seen.items() if entry not in orders)
+        yield from ((True, order) for entry, order in orders.items() if entry not in seen)
+        seen = orders
+        time.sleep(LOOK_SECONDS)
 
 
 def release(

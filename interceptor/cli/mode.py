@@ -50,7 +50,7 @@ def mode(
         if as_json:
             print_json(result)
         else:
-            print_line(f"{route}: {new_mode.value}")
+            print_line(f"{route}: {result['mode']} (was {result['was']})")
         return
     modes = _modes(ask(path, "mode_get"))
     if route is not None:
@@ -65,6 +65,6 @@ def mode(
 
 
 def _modes(result: dict[str, object]) -> dict[str, str]:
-    routes = result.get("routes", result)
+    routes = result["routes"]
     assert isinstance(routes, dict), "mode_get answers with the mode of each route"
     return {str(name): str(word) for name, word in routes.items()}

@@ -62,8 +62,6 @@ ack_timeout_seconds = {ack_timeout_seconds}
 reconnect_seconds_max = 1
 
 [hold]
-# Nobody runs the review process here; the commands stand in for it.
-review_heartbeat_seconds = 3600
 set_window_seconds = 6
 
 [metrics]

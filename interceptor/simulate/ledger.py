@@ -7,6 +7,7 @@ The verdict is not asked of the node, it is what the two peers can see:
     the placer was told "accepted", the filler got nothing
         a new order                                     held
         a message about an order that is held           applied to it
+        the same bytes as before                        repeated (the same answer again, nothing new)
     ... and later the filler got it after all           released
     the placer was told "no"                            refused
     nobody told the placer anything                     unanswered
@@ -34,6 +35,7 @@ class Verdict(StrEnum):
     ANNOTATED = "annotated"
     HELD = "held"
     APPLIED = "applied"
+    REPEATED = "repeated"
     RELEASED = "released"
     REFUSED = "refused"
     UNANSWERED = "unanswered"
@@ -52,10 +54,16 @@ class Row:
 
 
 class Ledger:
-    """The rows of one run, in the order they were sent."""
+    """The rows of one run, in the order they were sent.
+
+    Attributes:
+        received_count: Messages that the filler got, those sent again included.
+        unexpected_count: Those among them that the placer did not send under this control id.
+    """
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.received_count = 0
         self.unexpected_count = 0
 
     def record_sent(self, sent: Sent) -> Row:
@@ -66,6 +74,7 @@ class Ledger:
 
     def record_received(self, raw: bytes) -> Row | None:
         """The filler got a message; None when the placer sent none with this control id."""
+        self.received_count += 1
         row = self._find(raw)
         if row is None:
             self.unexpected_count += 1
@@ -91,6 +100,8 @@ class Ledger:
             row.verdict = Verdict.UNANSWERED
         elif row.ack_code not in ("AA", "CA"):
             row.verdict = Verdict.REFUSED
+        elif any(earlier.sent.raw == row.sent.raw for earlier in self.rows[: row.number - 1]):
+            row.verdict = Verdict.REPEATED
         else:
             row.verdict = Verdict.HELD if row.sent.is_new_order else Verdict.APPLIED
 
@@ -99,7 +110,7 @@ class Ledger:
         return sum(row.verdict is verdict for row in self.rows)
 
     def delivered_count(self) -> int:
-        """How many messages reached the filler at least once."""
+        """How many of the placer's messages reached the filler."""
         return sum(row.delivered_count > 0 for row in self.rows)
 
     def _find(self, raw: bytes) -> Row | None:

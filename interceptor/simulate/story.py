@@ -205,10 +205,10 @@ class Story:
         return self._follow_up(at, kind="change to complete spine", control="XO", study=messages.COMPLETE_BOTH)
 
     def _follow_up(self, at: datetime, *, kind: str, control: str, study: Study | None) -> list[Sent]:
-        """A later message about the oldest order that should be held; the order itself first, when there is none."""
+        """A later message about the newest order that should be held; such an order first, when there is none."""
         if not self._suspicious_orders:
             return self._suspicious(at)
-        patient, order = self._suspicious_orders.pop(0)
+        patient, order = self._suspicious_orders.pop()
         later = Order(number=order.number, study=study or order.study, control=control, reason=order.reason)
         return [self._send(kind, patient, (later,), at)]
 

@@ -1,6 +1,7 @@
 """`interceptor held` and `interceptor mode`: what they ask of the node, what they print, what they read without one."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from interceptor.control.protocol import ControlError
 from interceptor.control.server import serve_control
 from interceptor.journal.port import Intake, MessageIdentity, NewEntry
 from interceptor.journal.sqlite import journal_path, open_sqlite_journal
-from tests.support.command import CommandResult, run_command
+from tests.support.command import CommandResult, run_command, running_command
 
 CONFIG = """\
 [node]
@@ -84,7 +85,11 @@ async def hold_an_order(config: Path) -> None:
         summary={"procedure": "MRI L SPINE"}, decision={"reasons": ["H-REGIONAL"]},
     )  # fmt: skip
     identity = MessageIdentity(
-        listener="main", sending_application=b"EHR", sending_facility=b"H", control_id=b"ID-1", digest=b"\0" * 32
+        listener="main",
+        sending_application=b"EHR",
+        sending_facility=b"H",
+        control_id=b"ID-1",
+        digest=hashlib.sha256(ORDER).digest(),
     )
     intake = Intake(route="main", identity=identity, received_at=AT, raw=ORDER, acknowledgment=None, entries=(entry,))
     async with open_sqlite_journal(path) as journal:
@@ -154,8 +159,8 @@ async def test_a_journal_that_was_never_made_has_no_orders(config: Path) -> None
 
 async def test_mode_shows_and_sets_the_routes_mode(config: Path) -> None:
     answers: dict[str, dict[str, Any] | ControlError] = {
-        "mode_get": {"main": "shadow"},
-        "mode_set": {"main": "enforce"},
+        "mode_get": {"routes": {"main": "shadow"}},
+        "mode_set": {"route": "main", "mode": "enforce", "was": "shadow"},
     }
     async with running_node(config, answers) as node:
         shown = await run("mode", "-c", config)
@@ -164,7 +169,7 @@ async def test_mode_shows_and_sets_the_routes_mode(config: Path) -> None:
         wrong = await run("mode", "main", "hold", "-c", config)
     assert (shown.code, shown.output) == (0, "main: shadow\n")
     assert (other.code, other.errors) == (1, "There is no route mian (known: main).\n")
-    assert (changed.code, changed.output) == (0, "main: enforce\n")
+    assert (changed.code, changed.output) == (0, "main: enforce (was shadow)\n")
     assert wrong.code == 2
     assert node.asked[-1] == ("mode_set", {"route": "main", "mode": "enforce", "actor": "ada", "reason": "signed"})
 
@@ -185,3 +190,19 @@ def test_a_wrong_configuration_is_told_with_its_problems(config: Path) -> None:
 def test_the_words_of_states_and_modes_are_those_of_the_node() -> None:
     assert [word.value for word in StateWord] == [state.value for state in OrderState]
     assert [word.value for word in ModeWord] == [mode.value for mode in RouteMode]
+
+
+async def test_watching_shows_what_comes_and_goes_and_tells_the_node_that_somebody_reviews(config: Path) -> None:
+    other = LISTED | {"entry": 18}
+    answers: dict[str, dict[str, Any] | ControlError] = {"review_heartbeat": {}, "held_list": {"orders": [LISTED]}}
+    async with running_node(config, answers) as node:
+        with running_command("held", "watch", "-c", config, "--json") as watching:
+            first = await asyncio.to_thread(watching.read_json)
+            answers["held_list"] = {"orders": [other]}
+            later = [await asyncio.to_thread(watching.read_json) for _ in range(2)]
+            watching.interrupt()
+            code, _, errors = await asyncio.to_thread(watching.wait)
+    assert (code, errors) == (0, "")
+    assert first == {"change": "came", "order": LISTED}
+    assert later == [{"change": "went", "order": LISTED}, {"change": "came", "order": other}]
+    assert node.asked[0] == ("review_heartbeat", {})

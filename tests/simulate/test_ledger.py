@@ -46,6 +46,13 @@ def test_a_cancel_that_the_filler_never_sees_was_applied_to_the_held_order() -> 
     assert row.verdict is Verdict.APPLIED
 
 
+def test_the_same_bytes_again_while_the_order_is_held_are_a_repeat_and_not_another_hold() -> None:
+    ledger = Ledger()
+    for _ in range(2):
+        ledger.record_answer(ledger.record_sent(ORDER), ACCEPTED)
+    assert [row.verdict for row in ledger.rows] == [Verdict.HELD, Verdict.REPEATED]
+
+
 def test_no_answer_and_a_refusal_are_told_apart() -> None:
     ledger = Ledger()
     silent, refused = ledger.record_sent(ORDER), ledger.record_sent(CANCEL)
