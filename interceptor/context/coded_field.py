@@ -16,6 +16,7 @@ from interceptor.message.view import HL7_NULL, Segment
 
 _COMPONENT_TRIPLES = ((1, 2, 3), (4, 5, 6), (10, 11, 12))
 _ORIGINAL_TEXT = 9
+_COMPONENT_COUNT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +75,49 @@ def _is_code(code: str, system: str) -> bool:
     return bool(code) and " " not in code and bool(system or diagnosis_system_by_shape(code))
 
 
+def _components(segment: Segment, number: int, repetition: int) -> list[str]:
+    """Every component of a repetition as text, each with its subcomponents; no more reads than it has components."""
+    left = len(segment.raw(number, repetition, None))
+    found: list[str] = []
+    while left >= 0:
+        component = len(found) + 1
+        raw = segment.raw(number, repetition, component, None)
+        found.append(
+            segment.text(number, component, repetition=repetition, subcomponent=None).strip() if raw else ""
+        )
+        left -= len(raw) + 1  # The delimiter is one byte.
+    return found
+
+
 def _read_repetition(
     segment: Segment, number: int, repetition: int, codes: list[StatedCode], texts: list[StatedText]
 ) -> None:
-    whole = segment.raw(number, repetition, None)
-    first = segment.text(number, 1, repetition=repetition, subcomponent=None).strip()
-    if segment.raw(number, repetition, 1, None) == whole:
+    components = _components(segment, number, repetition)
+    first = components[0]
+    if len(components) == 1:
         if _is_code(first, ""):
             codes.append(StatedCode(field_path(segment, number, 1, repetition), first, ""))
         elif first:
             texts.append(StatedText(field_path(segment, number, None, repetition), first))
         return
+    components.extend([""] * (_COMPONENT_COUNT - len(components)))
     seen: set[str] = set()
 
-    def read(component: int) -> str:
-        return segment.text(number, component, repetition=repetition, subcomponent=None).strip()
-
-    def add_text(component: int, text: str) -> None:
+    def add_text(component: int) -> None:
+        text = components[component - 1]
         if text and text.casefold() not in seen:
             seen.add(text.casefold())
             texts.append(StatedText(field_path(segment, number, component, repetition), text))
 
     for code_number, words_number, system_number in _COMPONENT_TRIPLES:
-        code, words, system = read(code_number), read(words_number), read(system_number)
+        code, words = components[code_number - 1], components[words_number - 1]
+        system = components[system_number - 1]
         if _is_code(code, system):
             path = field_path(segment, number, code_number, repetition)
             words_path = field_path(segment, number, words_number, repetition)
             codes.append(StatedCode(path, code, system, words, words_path))
             seen.add(words.casefold())
         else:
-            add_text(code_number, code)
-            add_text(words_number, words)
-    add_text(_ORIGINAL_TEXT, read(_ORIGINAL_TEXT))
+            add_text(code_number)
+            add_text(words_number)
+    add_text(_ORIGINAL_TEXT)

@@ -6,6 +6,7 @@ the conflict is shown. A history together with a current treatment is active. Wh
 Source: CLINICAL section 2, oncology tier; FHIR R4 Condition.clinicalStatus and verificationStatus.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ from interceptor.context.vocabulary import EvidenceSource, FactName, OncologyTie
 _ORDER = tuple(OncologyTier)
 _HISTORY_TIERS = frozenset({OncologyTier.HISTORY, OncologyTier.HISTORY_BONE_TROPIC})
 _CURRENT_TIERS = frozenset({OncologyTier.METASTATIC, OncologyTier.ACTIVE})
+_OVER = re.compile(r"\bned\b|n\.e\.d|no evidence|remission|(?:cancer|disease)[ -]?free|cured", re.IGNORECASE)
+"""Cues that say more than history: there is no disease now."""
 _PREFERRED_SYSTEMS = (ICD10CM, ICD9CM, SNOMED)
 
 
@@ -147,6 +150,7 @@ def _text_findings(placed: Sequence[PlacedMention]) -> Iterable[_Finding]:
 def _text_finding(finding: OncologyFinding, place: PlacedMention) -> _Finding:
     mention = finding.mention
     negated = mention.assertion is Assertion.NEGATED
+    says_over = mention.assertion is Assertion.HISTORY and _OVER.search(mention.cue) is not None
     return _Finding(
         evidence=Evidence(
             fact=FactName.ONCOLOGY,
@@ -162,7 +166,7 @@ def _text_finding(finding: OncologyFinding, place: PlacedMention) -> _Finding:
         tier=finding.tier,
         is_affirmed=finding.tier in _CURRENT_TIERS and mention.assertion is Assertion.AFFIRMED,
         denies_all=finding.denies and negated,
-        denies_now=finding.denies and not negated,
+        denies_now=says_over or (finding.denies and not negated),
         haematologic=mention.label is TextLabel.HAEMATOLOGIC,
         organ=mention.organ,
     )
