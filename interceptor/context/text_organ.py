@@ -21,15 +21,38 @@ _CUES_OF_CANCER = frozenset(
     {CueKind.HISTORY, CueKind.NEGATION, CueKind.SUSPICION, CueKind.RELATIVE, CueKind.AFFIRMATION}
 )
 
-_CALCIUM_WORDS = frozenset(["serum", "ionized", "corrected", "total", "mg", "vit", "vitamin", "phos", "mag", "calcium", "supplement", "level"])
+_CALCIUM_WORDS = frozenset(
+    ["serum", "ionized", "corrected", "total", "mg", "vit", "vitamin", "phos", "mag", "calcium", "supplement", "level"]
+)
 
 _DEVICE_WORDS = frozenset(["hardware", "device", "screw", "fluid", "water"])
 
-_CORD_WORDS = frozenset(["cord", "spine", "spinal", "level", "t", "l", "c", "thoracic", "epidural", "weakness", "paraparesis"])
+_CORD_WORDS = frozenset(
+    ["cord", "spine", "spinal", "level", "t", "l", "c", "thoracic", "epidural", "weakness", "paraparesis"]
+)
 
 _NOT_WALL = frozenset({BreakerKind.AND, BreakerKind.OR, BreakerKind.SLASH, BreakerKind.JOINER, BreakerKind.STATE})
 
-_CAPITALS_FOLLOWERS = frozenset(["on", "in", "s", "w", "with", "dx", "since", "now", "relapse", "relapsed", "remission", "r", "c", "h", "year", "status"])
+_CAPITALS_FOLLOWERS = frozenset(
+    [
+        "on",
+        "in",
+        "s",
+        "w",
+        "with",
+        "dx",
+        "since",
+        "now",
+        "relapse",
+        "relapsed",
+        "remission",
+        "r",
+        "c",
+        "h",
+        "year",
+        "status",
+    ]
+)
 
 _YEARS = range(1930, 2100)
 
@@ -155,7 +178,12 @@ def _organ_or_cue(text: _Text, index: int) -> bool:
     elements = text.elements
     before, after = _neighbour(elements, index, -1), _neighbour(elements, index, 1)
     number = elements[index + 1].number if index + 1 < len(elements) else None
-    if number is not None and int(number) not in _YEARS and not _organ_beside(text, index) and not _listed(elements, index):
+    if (
+        number is not None
+        and int(number) not in _YEARS
+        and not _organ_beside(text, index)
+        and not _listed(elements, index)
+    ):
         return False
     if (before is not None and before.word in _CALCIUM_WORDS) or (after is not None and after.word in _CALCIUM_WORDS):
         return False

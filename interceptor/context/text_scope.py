@@ -46,6 +46,12 @@ _STRENGTH = {
 
 _LIST_BREAKERS = frozenset({BreakerKind.OR, BreakerKind.AND, BreakerKind.SLASH})
 
+# What gives a cause is told, not denied or asked ("cannot walk because of pain").
+_ENDS = frozenset({BreakerKind.SENTENCE, BreakerKind.CAUSE})
+
+# "Eval for progression of mets" asks about what is known to be there.
+_KNOWN_WORDS = frozenset({"progression", "extent", "known", "documented", "proven"})
+
 _OPEN_FOR_HISTORY = frozenset({TextLabel.METASTASIS})
 
 
@@ -102,8 +108,12 @@ def _ends_item(elements: Sequence[Element], index: int) -> bool:
 
 def _set(elements: Sequence[Element], index: int, assertion: Assertion, cue_index: int) -> None:
     element = elements[index]
-    if assertion is Assertion.HISTORY and not _can_be_past(element):
-        return
+    if assertion is Assertion.HISTORY:
+        if elements[cue_index].word == "resolved" and element.labels.isdisjoint(ONCOLOGY):
+            # A resolved cancer is a history of it; a resolved symptom is none.
+            assertion = Assertion.NEGATED
+        elif not _can_be_past(element):
+            return
     if _STRENGTH[assertion] > _STRENGTH[element.assertion]:
         element.assertion = assertion
         element.cue_index = cue_index
@@ -148,7 +158,7 @@ def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
     for place in range(index + 1, min(len(elements), index + 1 + WINDOW)):
         element = elements[place]
         breaker = element.breaker
-        if breaker is BreakerKind.SENTENCE or (breaker is BreakerKind.QUESTION and content_seen):
+        if breaker in _ENDS or (breaker is BreakerKind.QUESTION and content_seen) or _is_known(element, cue):
             break
         if breaker is BreakerKind.COMMA:
             if not crosses and content_seen:
@@ -178,6 +188,12 @@ def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
             previous = element
     walk.last_item = item
     return walk
+
+
+def _is_known(element: Element, cue: Cue) -> bool:
+    if cue.kind is not CueKind.SUSPICION or element.cue is None:
+        return False
+    return element.cue.kind is CueKind.AFFIRMATION and element.word in _KNOWN_WORDS
 
 
 def _parts(element: Element, cue: Cue) -> bool:
@@ -281,6 +297,8 @@ def _suspicion_reaches(elements: Sequence[Element], walk: _Walk, position: int) 
         return True
     # "r/o mets breast ca": the mets are asked for, the cancer is known; "metastatic breast ca" is one thing.
     before = elements[walk.members[position - 1][0]]
+    if before.terms[0].detail == "recurrence":
+        return True
     if TextLabel.METASTASIS not in before.labels:
         return not _unjoined(elements, walk, position)
     return before.terms[0].detail == "adjective" or not _unjoined(elements, walk, position)
@@ -361,10 +379,7 @@ def _history_backward(elements: Sequence[Element], index: int, cue: Cue) -> None
         if element.terms and _takes_history_back(element, cue):
             if covered >= 0 and not _joined(elements, place, covered) and not _one_cancer(elements, place, covered):
                 return
-            # A resolved symptom is no symptom; a resolved cancer is a history of it.
-            oncologic = not element.labels.isdisjoint(ONCOLOGY)
-            resolved = elements[index].word == "resolved" and not oncologic
-            _set(elements, place, Assertion.NEGATED if resolved else Assertion.HISTORY, index)
+            _set(elements, place, Assertion.HISTORY, index)
             covered = place
         elif element.terms and cue.labels == "all":
             return

@@ -74,6 +74,7 @@ class BreakerKind(StrEnum):
     AND = "and"
     SLASH = "slash"
     RESET = "reset"
+    CAUSE = "cause"
     STATE = "state"
     LABEL = "label"
     QUESTION = "question"
