@@ -3,6 +3,7 @@
 Text from orders and charts comes from elsewhere: every piece passes `printable` before it reaches a terminal.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from interceptor.cli.terminal import printable
@@ -21,13 +22,17 @@ from interceptor.context.vocabulary import (
 from interceptor.decision.decision import Disposition
 from interceptor.decision.policy import Policy
 from interceptor.decision.policy_document import Row
-from interceptor.replay.simulation import MessageOutcome, OrderOutcome
+from interceptor.replay.simulation import CONSUMED_CODES, MessageOutcome, OrderOutcome
+
+WIDTH = 110
+"""Longest line of a sentence; evidence lines are as long as the evidence."""
 
 _VERDICTS = {
     Disposition.PASS: "PASS      goes on unchanged",
     Disposition.ANNOTATE: "ANNOTATE  goes on with a note",
     Disposition.HOLD: "HOLD      waits for a radiologist",
 }
+_CONSUMED = "PASS      met an order that we hold; nothing new goes on"
 _REGIONS = {Region.CERVICAL: "cervical", Region.THORACIC: "thoracic", Region.LUMBAR: "lumbar"}
 _CONTRASTS = {
     Contrast.WITHOUT: "without contrast",
@@ -117,7 +122,8 @@ def _explain_order(outcome: OrderOutcome, policy: Policy) -> Iterator[str]:
     number = printable(order.placer_order_number) or "(no placer order number)"
     name = printable(order.facts.procedure.name or order.facts.procedure.code) or "(no procedure)"
     yield f"  Order {number} ({printable(order.order_control) or 'no order control'}): {name}"
-    yield f"  {_VERDICTS[outcome.disposition]}   [{', '.join(outcome.reasons)}]"
+    verdict = _CONSUMED if outcome.reasons[0] in CONSUMED_CODES else _VERDICTS[outcome.disposition]
+    yield f"  {verdict}   [{', '.join(outcome.reasons)}]"
     yield from _sentences(outcome, policy)
     if order.decision.escalate and outcome.disposition is not Disposition.PASS:
         yield "    ! A person is told at once."
@@ -132,7 +138,7 @@ def _sentences(outcome: OrderOutcome, policy: Policy) -> Iterator[str]:
     found = {finding.reason: finding.sentence for finding in outcome.order.decision.findings}
     for code in outcome.reasons:
         sentence = found.get(code) or policy.reasons[code].says
-        yield f"    {code}: {printable(sentence)}"
+        yield from _wrapped(f"    {code}: ", sentence)
 
 
 def _fate(outcome: OrderOutcome) -> Iterator[str]:
@@ -187,12 +193,20 @@ def _grounds(outcome: OrderOutcome, policy: Policy) -> Iterator[str]:
     if outcome.disposition is not Disposition.PASS:
         prevents = dict.fromkeys(policy.reasons[code].prevents for code in outcome.reasons)
         for text in filter(None, prevents):
-            yield f"    Would have prevented it: {text}"
+            yield from _wrapped("    Would have prevented it: ", text)
     row = _deciding_row(outcome, policy)
     if row is not None and row.strength != "operational":
         source = policy.sources[row.source]
-        yield f"    Row {row.number}, {row.name}: {row.asks}"
-        yield f"    Guidance: {source.title}, {source.edition}; strength: {row.strength}. {source.worth}"
+        yield from _wrapped("    Asked:    ", f"{row.asks} (row {row.number}, {row.name})")
+        ground = f"{source.title}, {source.edition}; strength: {row.strength}. {source.worth}"
+        yield from _wrapped("    Guidance: ", ground)
+
+
+def _wrapped(start: str, text: str) -> Iterator[str]:
+    """A sentence over as many lines as it needs, the later ones indented."""
+    yield from textwrap.wrap(
+        printable(text), WIDTH, initial_indent=start, subsequent_indent="      ", break_on_hyphens=False
+    )
 
 
 def _deciding_row(outcome: OrderOutcome, policy: Policy) -> Row | None:

@@ -12,11 +12,7 @@ from interceptor.cli.explain import load_content
 from interceptor.cli.terminal import ExitCode, print_json, print_line, refuse
 
 if TYPE_CHECKING:
-    from interceptor.decision.policy import Policy
     from interceptor.replay.vignette import Vignette, VignetteResult
-
-VIGNETTES_OF_ROW_MIN = 4
-"""A row that fewer stories speak of is not held in place by them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +33,7 @@ def run_tests(
 ) -> None:
     """Decide every vignette and compare; exit 1 on any difference or on a row that too few vignettes speak of."""
     from interceptor.config.mappings import find_mappings
-    from interceptor.replay.vignette import run_vignette
+    from interceptor.replay.vignette import find_gaps, run_vignette
 
     folder = mappings or find_mappings()
     content = load_content(policy=policy, profile=profile, site=site, mappings=folder)
@@ -57,24 +53,6 @@ def run_tests(
         print_line(f"{len(results)} vignettes, {len(differing)} differ, profile {profile}")
     if differing or gaps:
         raise typer.Exit(ExitCode.NO)
-
-
-def find_gaps(results: "list[VignetteResult]", policy: "Policy") -> list[str]:
-    """What the vignettes leave open: rows with too few of them, rows without a near-miss pair."""
-    by_name = {result.vignette.name: result for result in results}
-    gaps = []
-    for number in sorted({compiled.row.number for compiled in policy.rows}):
-        speaking = [result for result in results if number in result.rows]
-        if len(speaking) < VIGNETTES_OF_ROW_MIN:
-            gaps.append(f"row {number}: {len(speaking)} vignettes, fewer than {VIGNETTES_OF_ROW_MIN}")
-        pairs = (
-            (result, by_name[result.vignette.near_miss])
-            for result in results
-            if result.vignette.near_miss and number in {*result.rows, *by_name[result.vignette.near_miss].rows}
-        )
-        if not any(one.rows != other.rows for one, other in pairs):
-            gaps.append(f"row {number}: no near-miss pair")
-    return gaps
 
 
 def _read_folders(folders: list[Path]) -> "list[Vignette]":

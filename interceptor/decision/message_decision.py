@@ -212,7 +212,9 @@ def _read_groups(
     if len(groups) == 1:
         return alone
     keys = [
-        set_key(view, group) if one.procedure.procedure_class in _SHARING_CLASSES else ""
+        set_key(view, group)
+        if one.control is not ControlKind.OTHER and one.procedure.procedure_class in _SHARING_CLASSES
+        else ""
         for group, one in zip(groups, alone, strict=True)
     ]
     patients = [patient_key(view, group) for group in groups]

@@ -36,6 +36,9 @@ DEADLINE_RELEASE = "S-TTL-RELEASE"
 NOTED = "S-NOTED"
 FOLLOWS = "S-FOLLOWS"
 
+CONSUMED_CODES = frozenset({CANCELLED, REPLACED, DUPLICATE, NOTED, FOLLOWS})
+"""As the first reason: the message was about an order in our custody and met it there; nothing new was decided."""
+
 _ENDS = {LifecycleEvent.CANCELLED: CANCELLED, LifecycleEvent.REPLACED_BY: REPLACED}
 _OTHERS = {
     LifecycleEvent.HOLD_REQUESTED: NOTED,
@@ -121,13 +124,14 @@ def site_options(
     """
 
     def deadline(order: OrderDecision, taken_at: datetime) -> datetime:
-        return hold_deadline(
+        found = hold_deadline(
             taken_at,
             limits=HoldLimits(),
             add_business_hours=site.calendar.add_business_hours,
             planned_start=order.facts.planned_start,
             row_deadline_seconds=order.decision.hold_deadline_seconds,
         )
+        return found.astimezone(site.calendar.zone)
 
     return SimulationOptions(zone=site.calendar.zone, now=now, decide_at=decide_at, until=until, deadline=deadline)
 
@@ -207,7 +211,7 @@ class _Simulation:
         for index, order in enumerate(orders):
             outcome = self._outcome(order, ours=ours, replaced=replaced)
             message.orders.append(outcome)
-            if outcome.reasons[0] not in _LIFECYCLE_CODES:
+            if outcome.reasons[0] not in CONSUMED_CODES:
                 touched |= self._take(message, outcome, index)
         self._judge_again(touched, arrived=message)
 
@@ -331,9 +335,6 @@ class _Simulation:
             as_of=held.message.as_of,
         )
         return self._decide(later, withdrawn=gone, ours=frozenset({*self._held}))
-
-
-_LIFECYCLE_CODES = frozenset({CANCELLED, REPLACED, DUPLICATE, NOTED, FOLLOWS})
 
 
 def _is_replacement(order: OrderDecision) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 from interceptor.context.patient import NO_EVIDENCE, PatientEvidence
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.decision import Disposition
+from interceptor.decision.policy import Policy
 from interceptor.evidence.fhir_bundle import FhirError, read_bundle, with_failed_lookup
 from interceptor.message.header import NotHl7
 from interceptor.message.view import MessageView
@@ -28,6 +29,8 @@ from interceptor.replay.reader import MessageFileError, split_messages
 from interceptor.replay.simulation import MessageOutcome, patient_identifiers, simulate_custody, site_options
 
 DEFAULT_PROFILE = "default"
+VIGNETTES_OF_ROW_MIN = 4
+"""A row that fewer stories speak of is not held in place by them."""
 _WORDS = frozenset(disposition.word for disposition in Disposition)
 
 
@@ -161,6 +164,22 @@ def run_vignette(vignette: Vignette, *, content: ClinicalContent, now: datetime)
         found=tuple(_found(outcome) for outcome in outcomes),
         rows=tuple(sorted({row for row in rows if row is not None})),
     )
+
+
+def find_gaps(results: Sequence[VignetteResult], policy: Policy) -> list[str]:
+    """What the vignettes leave open: rows with too few of them, rows without a near-miss pair."""
+    by_name = {result.vignette.name: result for result in results}
+    gaps = []
+    for number in sorted({compiled.row.number for compiled in policy.rows}):
+        speaking = [result for result in results if number in result.rows]
+        if len(speaking) < VIGNETTES_OF_ROW_MIN:
+            gaps.append(f"row {number}: {len(speaking)} vignettes, fewer than {VIGNETTES_OF_ROW_MIN}")
+        pairs = [
+            (result, by_name[result.vignette.near_miss]) for result in results if result.vignette.near_miss in by_name
+        ]
+        if not any(number in {*one.rows, *other.rows} and one.rows != other.rows for one, other in pairs):
+            gaps.append(f"row {number}: no near-miss pair")
+    return gaps
 
 
 def _found(outcome: MessageOutcome) -> tuple[OrderVerdict, ...]:
