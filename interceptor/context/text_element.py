@@ -66,12 +66,12 @@ class Element:
     onset_word: OnsetWord | None = None
     filler: bool = False
     known: bool = False
+    labels: frozenset[TextLabel] = _NO_LABELS
     organ_name: str = ""
     bone_tropic: bool = False
     assertion: Assertion = Assertion.AFFIRMED
     cue_index: int = -1
     onset: Onset = Onset.UNKNOWN
-    labels: frozenset[TextLabel] = _NO_LABELS
     joins_previous: bool = False
     joins_next: bool = False
 
@@ -126,34 +126,40 @@ def split_elements(tokens: Tokens, tables: TextTables) -> list[Element]:
 
 
 def _element(words: list[str], first: int, last: int, phrase: Phrase | None) -> Element:
-    element = Element(first, last, words[first])
-    for word in words[first:last]:
-        if word[0].isdigit():
-            # isdigit is also true of signs that float() refuses (a superscript two).
-            element.number = float(word) if word.isascii() else None
+    word = words[first]
     if phrase is None:
-        return element
-    element.known = True
-    element.cue = phrase.cue
-    element.breaker = phrase.breaker
-    element.organ = phrase.organ
-    element.onset_word = phrase.onset
-    element.filler = phrase.filler
-    if phrase.terms:
-        element.terms = tuple(term for term in phrase.terms if term.label is not None and not term.needs)
-        element.ambiguous = tuple(term for term in phrase.terms if term.needs)
-        _relabel(element)
-    return element
+        return Element(first, last, word, _number(words, first, last))
+    return Element(
+        first,
+        last,
+        word,
+        _number(words, first, last),
+        phrase.settled,
+        phrase.ambiguous,
+        phrase.cue,
+        phrase.breaker,
+        phrase.organ,
+        phrase.onset,
+        phrase.filler,
+        True,  # noqa: FBT003  # known; positions are faster here, and this runs for every word
+        phrase.labels,
+    )
 
 
-def _relabel(element: Element) -> None:
-    element.labels = frozenset(term.label for term in element.terms if term.label is not None)
+def _number(words: list[str], first: int, last: int) -> float | None:
+    """Return the value of the last number among the tokens, None when there is none."""
+    for index in range(last - 1, first - 1, -1):
+        word = words[index]
+        # isdigit is also true of signs that float() refuses (a superscript two).
+        if word[0].isdigit() and word.isascii():
+            return float(word)
+    return None
 
 
 def accept_terms(element: Element, terms: tuple[Term, ...]) -> None:
     """Make *terms* what *element* is a mention of, besides what it already is."""
     element.terms = element.terms + terms
-    _relabel(element)
+    element.labels = frozenset(term.label for term in element.terms if term.label is not None)
 
 
 def _correct_spelling(words: list[str], tables: TextTables) -> None:

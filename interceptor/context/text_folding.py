@@ -144,7 +144,7 @@ def _history_tier(mention: Mention, *, treated_now: bool) -> OncologyTier:
         # A nephrectomy or a lobectomy has many reasons; a mastectomy has one.
         return OncologyTier.NONE
     if treated_now and mention.label is not TextLabel.THERAPY:
-        return OncologyTier.ACTIVE
+        return _affirmed_tier(mention)
     return OncologyTier.HISTORY_BONE_TROPIC if mention.bone_tropic else OncologyTier.HISTORY
 
 

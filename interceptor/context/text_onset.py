@@ -19,6 +19,11 @@ NEW_DAYS_BELOW = 84
 
 WINDOW = 40
 
+# "Since 2015": the reader knows no clock; a year is named for what lasts longer than twelve weeks.
+_YEARS = range(1930, 2100)
+
+_YEAR_DAYS = 365
+
 _SYMPTOMS = frozenset({TextLabel.DEFICIT, TextLabel.RADICULAR, TextLabel.PAIN})
 
 # A range or a phrase of time is at most this many elements: "2 to 3 weeks", "past few days".
@@ -39,6 +44,8 @@ def attach_onsets(elements: Sequence[Element]) -> None:
             if term.detail == "old" and element.onset is Onset.UNKNOWN:
                 element.onset = Onset.NOT_NEW
         word = element.onset_word
+        if word is None and element.number in _YEARS and index and elements[index - 1].word == "since":
+            _attach_time(elements, index, index, _YEAR_DAYS)
         if word is None or _is_denied(elements, index):
             continue
         match word.kind:

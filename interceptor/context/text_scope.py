@@ -68,10 +68,27 @@ class _Walk:
 
     members: list[tuple[int, int]] = field(default_factory=list)
     or_items: set[int] = field(default_factory=set)
-    and_items: set[int] = field(default_factory=set)
     words: dict[int, int] = field(default_factory=dict)
     stated: set[int] = field(default_factory=set)
-    last_item: int = 0
+    item: int = 0
+
+    def divide(self, element: Element, *, content_seen: bool) -> None:
+        """Take a comma or a joining word."""
+        if element.breaker is BreakerKind.OR:
+            self.or_items.add(self.item)
+        elif element.breaker is BreakerKind.COMMA and (content_seen or element.word not in "()"):
+            self.item += 1
+
+    def take(self, place: int, element: Element, *, is_content: bool) -> bool:
+        """Take any other element; return whether it is content."""
+        if self.words and element.onset_word is not None and element.onset_word.kind is OnsetKind.DAYS:
+            # "no trauma, LBP 3 weeks": what has lasted is there.
+            self.stated.add(self.item)
+        if element.terms:
+            self.members.append((place, self.item))
+        if is_content:
+            self.words[self.item] = self.words.get(self.item, 0) + 1
+        return is_content
 
     def is_bare(self, item: int) -> bool:
         return item not in self.stated and self.words.get(item, 0) <= _ITEM_WORDS_MAX
@@ -151,7 +168,6 @@ def _first_members(elements: Sequence[Element], walk: _Walk) -> list[tuple[int, 
 
 def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
     walk = _Walk()
-    item = 0
     content_seen = False
     previous = cue_element = elements[index]
     crosses = cue.reach is Reach.LIST or cue.kind in (CueKind.NEGATION, CueKind.SUSPICION)
@@ -160,33 +176,21 @@ def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
         breaker = element.breaker
         if breaker in _ENDS or (breaker is BreakerKind.QUESTION and content_seen) or _is_known(element, cue):
             break
-        if breaker is BreakerKind.COMMA:
-            if not crosses and content_seen:
+        if breaker is BreakerKind.COMMA or breaker in _LIST_BREAKERS:
+            if breaker is BreakerKind.COMMA and content_seen and not crosses:
                 break
-            if content_seen or element.word not in "()":
-                item += 1
+            walk.divide(element, content_seen=content_seen)
             previous = element
             continue
-        if breaker in _LIST_BREAKERS:
-            (walk.or_items if breaker is BreakerKind.OR else walk.and_items).add(item)
-            previous = element
-            continue
-        joined = previous.breaker is BreakerKind.OR
         fresh = previous is cue_element or (previous.cue is not None and not content_seen)
+        joined = previous.breaker is BreakerKind.OR
         if content_seen and not joined and not fresh and _parts(element, cue):
-            if item and breaker is not BreakerKind.RESET:
-                walk.stated.add(item)
+            if walk.item and breaker is not BreakerKind.RESET:
+                walk.stated.add(walk.item)
             break
-        if element.onset_word is not None and element.onset_word.kind is OnsetKind.DAYS and content_seen:
-            walk.stated.add(item)
-        if element.terms:
-            walk.members.append((place, item))
-        if _is_content(element, cue):
-            content_seen = True
-            walk.words[item] = walk.words.get(item, 0) + 1
+        content_seen = walk.take(place, element, is_content=_is_content(element, cue)) or content_seen
         if breaker is not BreakerKind.JOINER and not element.filler:
             previous = element
-    walk.last_item = item
     return walk
 
 
@@ -248,7 +252,7 @@ def _negation_reaches(elements: Sequence[Element], walk: _Walk, position: int, c
     if any(number >= item for number in walk.or_items):
         last_or = max(walk.or_items)
         return all(walk.is_bare(number) for number in range(1, last_or + 1))
-    items = walk.last_item + 1
+    items = walk.item + 1
     is_list = cue.reach is Reach.LIST
     if not element.labels.isdisjoint({TextLabel.PAIN, TextLabel.RADICULAR}):
         return is_list and items >= 3 and position > 0 and _is_review(elements, walk)

@@ -158,9 +158,19 @@ class OnsetWord:
 
 @dataclass(slots=True)
 class Phrase:
-    """All that the tables say about one phrase; it may have several roles."""
+    """All that the tables say about one phrase; it may have several roles.
+
+    Attributes:
+        terms: Every meaning.
+        settled: The meanings that need nothing beside them.
+        ambiguous: The meanings that need something beside them.
+        labels: The labels of the settled meanings.
+    """
 
     terms: list[Term] = field(default_factory=list)
+    settled: tuple[Term, ...] = ()
+    ambiguous: tuple[Term, ...] = ()
+    labels: frozenset[TextLabel] = frozenset()
     cue: Cue | None = None
     breaker: BreakerKind | None = None
     organ: Organ | None = None
@@ -261,6 +271,9 @@ class _Builder:
             for phrase in self.phrases(row):
                 if all(known.label is not label for known in phrase.terms):
                     phrase.terms.append(term)
+                    phrase.settled = tuple(t for t in phrase.terms if t.label is not None and not t.needs)
+                    phrase.ambiguous = tuple(t for t in phrase.terms if t.needs)
+                    phrase.labels = frozenset(t.label for t in phrase.settled if t.label is not None)
 
     def add_cues(self, rows: Iterable[_Row]) -> None:
         for row in rows:
