@@ -269,6 +269,8 @@ def _row_order(row: TableRow) -> ProcedureCode | None:
         row.wrong(f"class: {procedure_class} follows from regions and contrast; leave it out")
         return None
     if procedure_class is None and not regions:
+        if row["regions"]:
+            return None  # Wrong words, told above.
         row.wrong("regions: an MR of the spine needs them; say class not_spine for another body part")
         return None
     return ProcedureCode(
