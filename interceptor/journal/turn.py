@@ -268,14 +268,17 @@ class _Turn:
             self._evidence = await self._parts.lookup(view)
             return self._parts.decide(view, self._evidence, self._now, members)
 
-    def _plan(self, view: MessageView, orders: Sequence[OrderDecision]) -> MessagePlan:
+    def _plan(
+        self, view: MessageView, orders: Sequence[OrderDecision], *, first_part: int | None = None
+    ) -> MessagePlan:
+        """*first_part* 0: *view* is a part already, and keeps the control id that it was split off with."""
         return plan_message(
             view,
             orders,
             mode=self._parts.mode(),
             no_hold=self._parts.no_hold(),
             note_length=self._parts.release.note_length,
-            first_part=self._part_count,
+            first_part=self._part_count if first_part is None else first_part,
         )
 
     # Orders that are ours already.
@@ -333,7 +336,7 @@ class _Turn:
         content, control_id = self._part(order)
         view = MessageView(as_new_order(MessageView(content), order_groups(MessageView(content))[0]))
         again = (await self._decide(view, members)).orders
-        plan = self._plan(view, again)
+        plan = self._plan(view, again, first_part=0)
         event = LifecycleEvent.CHANGED if plan.held else LifecycleEvent.CHANGED_AND_RELEASED
         outgoing: tuple[OutgoingMessage, ...] = ()
         if plan.forward is not None:
@@ -357,7 +360,7 @@ class _Turn:
         part = MessageView(content)
         view = MessageView(as_new_order(part, order_groups(part)[0]))
         again = (await self._decide(view, members)).orders
-        self._add_plan(view, self._plan(view, again), again)
+        self._add_plan(view, self._plan(view, again, first_part=0), again)
 
     async def _release(
         self, entry: Entry, content: bytes, control_id: bytes, original: bytes | None
