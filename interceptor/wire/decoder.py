@@ -34,6 +34,7 @@ from interceptor.wire.frame import (
 )
 from interceptor.wire.gap import Gap
 
+_END: Final = bytes((END_BLOCK,))
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _START_RUN: Final = re.compile(rb"\x0b*")
 _DEFAULT_OPTIONS: Final = FrameOptions()
@@ -49,7 +50,7 @@ class FrameDecoder:
     def __init__(self, options: FrameOptions = _DEFAULT_OPTIONS) -> None:
         self._options = options
         self._buffer: bytes | bytearray = b""
-        # Where the unread part begins: between frames the next byte to look at, in a frame its first content byte.
+        # Where the unread part begins: the next byte between frames, the first content byte in one.
         self._position = 0
         # In an open frame: no byte before this one ends it.
         self._scanned = 0
@@ -63,7 +64,8 @@ class FrameDecoder:
         # Tolerances met on the way to the next frame.
         self._notes: list[Tolerance] = []
         self._counts: dict[Tolerance, int] = dict.fromkeys(Tolerance, 0)
-        self._counts_total = 0
+        self.tolerated_total = 0
+        """The sum of `tolerated_counts`: cheap to ask whether anything was tolerated since the last look."""
         self._failure: FramingError | None = None
 
     @property
@@ -79,22 +81,12 @@ class FrameDecoder:
     @property
     def needs_silence_timer(self) -> bool:
         """Whether the last byte received is an FS that silence would make the end of the frame."""
-        return (
-            self._is_open
-            and self._options.missing_final_cr
-            and len(self._buffer) > self._position
-            and self._buffer[-1] == END_BLOCK
-        )
+        return self._is_open and self._options.missing_final_cr and self._buffer.endswith(_END)
 
     @property
     def tolerated_counts(self) -> dict[Tolerance, int]:
         """How often each tolerance was used so far; a copy."""
         return dict(self._counts)
-
-    @property
-    def tolerated_total(self) -> int:
-        """The sum of `tolerated_counts`: cheap to ask whether anything was tolerated since the last look."""
-        return self._counts_total
 
     def receive_data(self, data: bytes) -> None:
         """Store *data*, the next bytes of the stream. Finds nothing yet; after a FramingError it keeps nothing."""
@@ -133,6 +125,14 @@ class FrameDecoder:
         """
         if self._failure is not None:
             raise self._failure
+        if not self._is_open:
+            if self._position == len(self._buffer):
+                return None
+            if not self._notes and not self._is_doubled:
+                content = _read_regular(self._buffer, self._position, self._options.frame_size_max)
+                if content is not None:
+                    self._move_to(self._position + len(content) + 3)
+                    return Frame(content)
         try:
             while self._is_open or self._begin_frame():
                 frame = self._end_frame()
@@ -250,16 +250,20 @@ class FrameDecoder:
         self._check_size(inner_start)
         content = bytes(memoryview(self._buffer)[start:inner_start])
         self._require(Tolerance.START_INSIDE_FRAME, inner_start, content)
-        frame = Frame(content, tuple(self._notes), truncated=True)
+        tolerated = tuple(self._notes)
+        self._notes = [Tolerance.START_INSIDE_FRAME]
         self._is_doubled = False
         self._close_at(inner_start)
-        self._notes = [Tolerance.START_INSIDE_FRAME]
-        return frame
+        return Frame(content, tolerated, truncated=True)
 
     def _close_at(self, position: int) -> None:
         """Go on between frames at *position*."""
         self._is_open = False
         self._gap.begin(after_doubled_envelope=self._is_doubled)
+        self._move_to(position)
+
+    def _move_to(self, position: int) -> None:
+        """Let the unread part begin at *position*."""
         self._position = self._scanned = position
         if position == len(self._buffer):
             # Lets a large buffer go now, not with the next read.
@@ -283,8 +287,24 @@ class FrameDecoder:
 
     def _note(self, tolerance: Tolerance) -> None:
         self._counts[tolerance] += 1
-        self._counts_total += 1
+        self.tolerated_total += 1
         self._notes.append(tolerance)
+
+
+def _read_regular(buffer: bytes | bytearray, position: int, size_max: int) -> bytes | None:
+    """The content of the frame at *position* when it is whole and needs no tolerance, None for any other.
+
+    Nearly every frame is; this finds it at half the cost of the general way, which decides on all others.
+    """
+    if buffer[position] != START_BLOCK or not isinstance(buffer, bytes):
+        return None
+    start = position + 1
+    inner_start = buffer.find(START_BLOCK, start)
+    end = buffer.find(END_BLOCK, start, inner_start if inner_start >= 0 else len(buffer))
+    if not start < end <= start + size_max or end + 1 == len(buffer) or buffer[end + 1] != CARRIAGE_RETURN:
+        return None
+    content = buffer[start:end]
+    return None if b"\n" in content or content.startswith(_UTF8_BOM) else content
 
 
 def _read_forms(content: bytes) -> list[tuple[Tolerance, int]]:

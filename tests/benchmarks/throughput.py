@@ -92,6 +92,8 @@ def _start_targets(stack: ExitStack, plan: Plan, folder: Path, say: Callable[[st
     for loop in ("asyncio", "uvloop"):
         command = [sys.executable, "-m", "tests.benchmarks.relay", loop, str(filler.port)]
         yield stack.enter_context(port_printing(f"relay {loop}", command, folder))
+    command = [sys.executable, "-m", "tests.benchmarks.frame_relay", str(filler.port)]
+    yield stack.enter_context(port_printing("frame relay", command, folder))
     for name, mode, custody in (
         ("ours shadow", "shadow", "relay"),
         ("ours enforce", "enforce", "relay"),
