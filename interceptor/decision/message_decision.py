@@ -27,7 +27,7 @@ from interceptor.decision.decision import Decision, Disposition
 from interceptor.decision.evaluate import evaluate
 from interceptor.decision.fact import OrderCase
 from interceptor.message.group import OrderGroup, order_groups
-from interceptor.message.view import MessageView
+from interceptor.message.view import MessageView, Segment
 
 SET_WINDOW_SECONDS = 15.0
 """How long an order waits for its siblings, where the site says nothing else (DESIGN 7)."""
@@ -78,7 +78,10 @@ class MessageDecision:
         return max((order.decision.disposition for order in self.orders), default=Disposition.PASS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_NO_ORDERS = MessageDecision(orders=())
+
+
+@dataclass(slots=True, kw_only=True)
 class _Known:
     """What the caller knows of orders that arrived before; see `decide_message`."""
 
@@ -89,23 +92,27 @@ class _Known:
     window_seconds: float
 
 
-def placer_order_number(group: OrderGroup) -> str:
-    """ORC-2, falling back to OBR-2; the entity identifier only. "" when both are empty."""
-    return group.orc.text(2) or (group.obr.text(2) if group.obr is not None else "")
-
-
 def order_key(view: MessageView, group: OrderGroup) -> str:
     """Key of an order for sequencing: its placer order number and namespace.
 
     Without a namespace the sending application and facility (MSH-3, MSH-4) take its place. "" when the order
     has no number: such an order can be neither followed nor cancelled.
     """
-    source, number = (group.orc, group.orc.text(2))
-    if not number and group.obr is not None:
-        source, number = group.obr, group.obr.text(2)
+    return _key(view, *_placer_number(group))
+
+
+def _placer_number(group: OrderGroup) -> tuple[Segment, str]:
+    """ORC-2, falling back to OBR-2: the segment that states it and its entity identifier."""
+    number = group.orc.text(2)
+    if number or group.obr is None:
+        return group.orc, number
+    return group.obr, group.obr.text(2)
+
+
+def _key(view: MessageView, segment: Segment, number: str) -> str:
     if not number:
         return ""
-    namespace = source.text(2, 2) or source.text(2, 3)
+    namespace = segment.text(2, 2) or segment.text(2, 3)
     return f"{number}^{namespace or '/'.join((view.text('MSH-3'), view.text('MSH-4')))}"
 
 
@@ -145,6 +152,8 @@ def decide_message(
         EvidenceNeeded: The sources have to be asked; call again with their answer.
     """
     groups = order_groups(view)
+    if not groups:
+        return _NO_ORDERS
     known = _Known(
         waiting=waiting,
         ours=ours,
@@ -153,13 +162,18 @@ def decide_message(
         window_seconds=window_seconds,
     )
     facts = _read_groups(view, groups, content=content, evidence=evidence, as_of=as_of)
-    controls = [_control(view, group, one, groups, known) for group, one in zip(groups, facts, strict=True)]
+    order_controls = [group.orc.text(1) for group in groups]
+    numbers = [_placer_number(group) for group in groups]
+    keys = [_key(view, segment, number) for segment, number in numbers]
+    controls = [
+        _control(control, key, one, _replaced(order_controls, keys), known)
+        for control, key, one in zip(order_controls, keys, facts, strict=True)
+    ]
     members = _members(view, groups, facts, controls, known=known)
     verdicts, completing = _judge(members, known)
     orders = []
     for index, (group, one) in enumerate(zip(groups, facts, strict=True)):
-        key, member = order_key(view, group), members[index]
-        verdict = verdicts.get(index)
+        key, member, verdict = keys[index], members[index], verdicts.get(index)
         case = OrderCase(
             one,
             control=controls[index],
@@ -173,8 +187,8 @@ def decide_message(
         orders.append(
             OrderDecision(
                 group=group,
-                order_control=group.orc.text(1),
-                placer_order_number=placer_order_number(group),
+                order_control=order_controls[index],
+                placer_order_number=numbers[index][1],
                 order_key=key,
                 set_key=member.set_key if member else "",
                 decision=decision,
@@ -230,20 +244,22 @@ _SHARING_CLASSES = SET_CLASSES | {ProcedureClass.UNMAPPED}
 """Orders that share their reason with siblings: any study of the spine or in its place."""
 
 
-def _control(
-    view: MessageView, group: OrderGroup, facts: OrderFacts, groups: Sequence[OrderGroup], known: _Known
-) -> ControlKind:
+def _replaced(order_controls: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Keys of the orders that the message withdraws for others (RP)."""
+    return [key for control, key in zip(order_controls, keys, strict=True) if control.strip().upper() == "RP"]
+
+
+def _control(order_control: str, key: str, facts: OrderFacts, replaced: Sequence[str], known: _Known) -> ControlKind:
     """What the order asks for, seen from the filler: what it never saw is new to it.
 
     A replacement (RO) of an order that the filler has is a change: holding it, while its RP goes on, would leave
     the patient without an order.
     """
-    control = facts.control
-    if group.orc.text(1).strip().upper() == "RO":
-        replaced = [order_key(view, other) for other in groups if other.orc.text(1).strip().upper() == "RP"]
-        known_to_filler = any(key not in known.ours for key in replaced)
+    if order_control.strip().upper() == "RO":
+        known_to_filler = any(other not in known.ours for other in replaced)
         return ControlKind.CHANGE if known_to_filler else ControlKind.NEW
-    if control is ControlKind.CHANGE and order_key(view, group) in known.ours:
+    control = facts.control
+    if control is ControlKind.CHANGE and key in known.ours:
         return ControlKind.NEW
     return control
 
