@@ -22,6 +22,7 @@ _STYLES = {
     Verdict.APPLIED: "magenta",
     Verdict.REPEATED: "dim",
     Verdict.RELEASED: "bold cyan",
+    Verdict.ENDED: "dim",
     Verdict.REFUSED: "red",
     Verdict.UNANSWERED: "bold yellow",
 }

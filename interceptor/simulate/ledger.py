@@ -9,6 +9,7 @@ The verdict is not asked of the node, it is what the two peers can see:
         a message about an order that is held           applied to it
         the same bytes as before                        repeated (the same answer again, nothing new)
     ... and later the filler got it after all           released
+    ... or its orderer cancelled or changed it          ended
     the placer was told "no"                            refused
     nobody told the placer anything                     unanswered
 
@@ -37,6 +38,7 @@ class Verdict(StrEnum):
     APPLIED = "applied"
     REPEATED = "repeated"
     RELEASED = "released"
+    ENDED = "ended"
     REFUSED = "refused"
     UNANSWERED = "unanswered"
 
@@ -94,16 +96,26 @@ class Ledger:
         """The placer was answered, or gave up waiting (None)."""
         code = _ACK_CODE.search(answer) if answer is not None else None
         row.ack_code = code.group(1).decode("ascii") if code else ""
-        if row.verdict is not Verdict.WAITING:
-            return
+        if row.verdict is Verdict.WAITING:
+            row.verdict = self._judge(row, answer)
+        if row.verdict is Verdict.APPLIED:
+            self._end_orders(row)
+
+    def _judge(self, row: Row, answer: bytes | None) -> Verdict:
+        """The verdict on a message that the filler did not get."""
         if answer is None:
-            row.verdict = Verdict.UNANSWERED
-        elif row.ack_code not in ("AA", "CA"):
-            row.verdict = Verdict.REFUSED
-        elif any(earlier.sent.raw == row.sent.raw for earlier in self.rows[: row.number - 1]):
-            row.verdict = Verdict.REPEATED
-        else:
-            row.verdict = Verdict.HELD if row.sent.is_new_order else Verdict.APPLIED
+            return Verdict.UNANSWERED
+        if row.ack_code not in ("AA", "CA"):
+            return Verdict.REFUSED
+        if any(earlier.sent.raw == row.sent.raw for earlier in self.rows[: row.number - 1]):
+            return Verdict.REPEATED
+        return Verdict.HELD if row.sent.is_new_order else Verdict.APPLIED
+
+    def _end_orders(self, row: Row) -> None:
+        """The held orders that this message was about are no longer what waits."""
+        for earlier in self.rows[: row.number - 1]:
+            if earlier.verdict is Verdict.HELD and set(earlier.sent.order_numbers) & set(row.sent.order_numbers):
+                earlier.verdict = Verdict.ENDED
 
     def count(self, verdict: Verdict) -> int:
         """How many messages have this verdict now."""

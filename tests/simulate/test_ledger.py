@@ -4,8 +4,10 @@ from interceptor.simulate.ledger import Ledger, Verdict
 from interceptor.simulate.story import Sent
 
 HEADER = b"MSH|^~\\&|A|B|C|D|20260101||ORM^O01|"
-ORDER = Sent(kind="order", control_id="1", raw=HEADER + b"1|T|2.5.1\rORC|NW|1\r", is_new_order=True)
-CANCEL = Sent(kind="cancel", control_id="2", raw=HEADER + b"2|T|2.5.1\rORC|CA|1\r")
+ORDER = Sent(
+    kind="order", control_id="1", raw=HEADER + b"1|T|2.5.1\rORC|NW|1\r", order_numbers=("1",), is_new_order=True
+)
+CANCEL = Sent(kind="cancel", control_id="2", raw=HEADER + b"2|T|2.5.1\rORC|CA|1\r", order_numbers=("1",))
 NOISE = Sent(kind="malformed", control_id="", raw=b"PID|1\r")
 NOTED = ORDER.raw + b"NTE|1|O|H-REGIONAL: differs from policy\r"
 ACCEPTED = b"MSH|^~\\&|C|D|A|B|||ACK|9|T|2.5.1\rMSA|AA|1\r"
@@ -41,9 +43,9 @@ def test_an_order_that_waited_for_its_set_and_then_left_unchanged_has_passed() -
 
 def test_a_cancel_that_the_filler_never_sees_was_applied_to_the_held_order() -> None:
     ledger = Ledger()
-    row = ledger.record_sent(CANCEL)
-    ledger.record_answer(row, ACCEPTED)
-    assert row.verdict is Verdict.APPLIED
+    for sent in (ORDER, CANCEL):
+        ledger.record_answer(ledger.record_sent(sent), ACCEPTED)
+    assert [row.verdict for row in ledger.rows] == [Verdict.ENDED, Verdict.APPLIED]
 
 
 def test_the_same_bytes_again_while_the_order_is_held_are_a_repeat_and_not_another_hold() -> None:
