@@ -6,13 +6,14 @@ not allowed is refused and counted; others are not disturbed.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 from interceptor.config.schema import Config, RouteTable
-from interceptor.pipeline import PlacerLine
+from interceptor.pipeline import Passage, RouteParts
 from interceptor.route import Route
 from interceptor.telemetry.events import LISTENER_CLOSED, LISTENER_OPENED, NODE_DRAINED, EventLog
 from interceptor.telemetry.label import ConnectionResult
@@ -20,7 +21,96 @@ from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.connection import MllpConnection
 from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
 from interceptor.transport.server import MllpServer, serve
-from interceptor.wire.frame import FrameOptions
+from interceptor.wire.frame import Frame, FrameOptions, FramingError
+
+
+class PlacerLine:
+    """One placer connection: its messages one after the other, each done before the next begins."""
+
+    def __init__(
+        self, connection: MllpConnection, parts: RouteParts, *, on_lost: "Callable[[PlacerLine], None]"
+    ) -> None:
+        """*on_lost* is told when the connection is gone."""
+        self._connection = connection
+        self._parts = parts
+        self._on_lost = on_lost
+        self._waiting: deque[Frame] = deque()
+        self._passage: Passage | None = None
+        self._is_pumping = False
+        self._is_paused = False
+        self._is_lost = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the placer is gone: nothing can be answered any more."""
+        return self._is_lost
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether messages wait for their end; an orderly close waits for it."""
+        return self._passage is not None or bool(self._waiting)
+
+    def frame_received(self, frame: Frame) -> None:
+        """Take the next frame; stop reading when too many wait."""
+        self._waiting.append(frame)
+        if len(self._waiting) >= self._parts.options.pipelined_max and not self._is_paused:
+            self._is_paused = True
+            self._connection.pause_reading()
+        self._pump()
+
+    def framing_failed(self, error: FramingError) -> None:
+        """The stream cannot be trusted any more: refuse the message whose head was seen; the transport closes."""
+        Passage(Frame(content=error.head), _Refusal(self), self._parts).refuse_head(error.reason.value)
+
+    def connection_lost(self) -> None:
+        """The placer is gone; what waits was not acknowledged and will be sent again."""
+        self._is_lost = True
+        self._waiting.clear()
+        self._on_lost(self)
+        if self._passage is not None:
+            self._passage.withdraw()
+
+    def send(self, content: bytes) -> None:
+        """Send an acknowledgment."""
+        self._connection.send(content)
+
+    def ended(self) -> None:
+        """The message under way has come to its end."""
+        self._passage = None
+        self._pump()
+
+    def _pump(self) -> None:
+        """Begin messages until one has to wait. A loop, not recursion: many may be done at once."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self._waiting and self._passage is None:
+                frame = self._waiting.popleft()
+                if self._is_paused and len(self._waiting) < self._parts.options.pipelined_max:
+                    self._is_paused = False
+                    self._connection.resume_reading()
+                self._passage = Passage(frame, self, self._parts)
+                self._passage.begin()
+        finally:
+            self._is_pumping = False
+
+
+class _Refusal:
+    """The side of a frame that never became a message: it can be answered, and ends nothing."""
+
+    def __init__(self, line: PlacerLine) -> None:
+        self._line = line
+
+    @property
+    def is_lost(self) -> bool:
+        return self._line.is_lost
+
+    def send(self, content: bytes) -> None:
+        self._line.send(content)
+
+    def ended(self) -> None:
+        """Nothing was under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

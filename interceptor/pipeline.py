@@ -24,7 +24,6 @@ Source: HL7 v2.5.1 chapter 2.9 (acknowledgment modes).
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,23 +55,7 @@ from interceptor.telemetry.label import AckOrigin, MessageOutcome, MessageTypeLa
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.telemetry.redaction import describe_error
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
-from interceptor.wire.frame import Frame, FramingError
-
-
-class PlacerConnection(Protocol):
-    """What the pipeline needs of a placer's connection."""
-
-    def send(self, content: bytes) -> None:
-        """Frame *content* and send it."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Take no more bytes from the placer."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
-        ...
+from interceptor.wire.frame import Frame, Tolerance
 
 
 class Filler(Protocol):
@@ -159,90 +142,67 @@ Proof = Answer | IntakeDone | StoredAnswer
 """What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes."""
 
 
-class PlacerLine:
-    """One placer connection: its messages one after the other, each done before the next begins."""
-
-    def __init__(
-        self, connection: PlacerConnection, parts: RouteParts, *, on_lost: "Callable[[PlacerLine], None]"
-    ) -> None:
-        """Called for each connection that the listener accepts; *on_lost* is told when it is gone."""
-        self._on_lost = on_lost
-        self._connection = connection
-        self._parts = parts
-        self._waiting: deque[Frame] = deque()
-        self._is_busy = False
-        self._is_pumping = False
-        self._is_lost = False
-        self._is_paused = False
-        self._request: Request | None = None
-        self._type = MessageTypeLabel.NOT_HL7
-        self._outcome = MessageOutcome.UNANSWERED
-        self._received_at = 0.0
-
-    # What the listener calls.
-
-    def frame_received(self, frame: Frame) -> None:
-        """Take the next frame; stop reading when too many wait."""
-        self._waiting.append(frame)
-        if len(self._waiting) >= self._parts.options.pipelined_max and not self._is_paused:
-            self._is_paused = True
-            self._connection.pause_reading()
-        self._pump()
-
-    def framing_failed(self, error: FramingError) -> None:
-        """The stream cannot be trusted any more: refuse the message whose head was seen; the transport closes."""
-        self._type = MessageTypeLabel.NOT_HL7
-        header = peek_header(error.head) if error.head else None
-        if header is not None and header.control_id:
-            self._refuse(header, AckCode.APPLICATION_REJECT, error.reason.value)
-
-    def connection_lost(self) -> None:
-        """The placer is gone: what has not left for the filler does not leave; what is being journaled is."""
-        self._is_lost = True
-        self._on_lost(self)
-        self._waiting.clear()
-        if self._request is not None and self._parts.filler.withdraw(self._request):
-            self._request = None
-            self._done(MessageOutcome.UNANSWERED)
+class PlacerSide(Protocol):
+    """What one message needs of the connection that it came on."""
 
     @property
-    def is_busy(self) -> bool:
-        """Whether messages wait for their end; an orderly close waits for it."""
-        return self._is_busy or bool(self._waiting)
+    def is_lost(self) -> bool:
+        """Whether the placer is gone: nothing can be answered any more."""
+        ...
 
-    def _pump(self) -> None:
-        """Begin messages until one has to wait. A loop, not recursion: many may be done at once."""
-        if self._is_pumping:
-            return
-        self._is_pumping = True
-        try:
-            while self._waiting and not self._is_busy:
-                frame = self._waiting.popleft()
-                if self._is_paused and len(self._waiting) < self._parts.options.pipelined_max:
-                    self._is_paused = False
-                    self._connection.resume_reading()
-                self._is_busy = True
-                self._begin(frame)
-        finally:
-            self._is_pumping = False
+    def send(self, content: bytes) -> None:
+        """Send an acknowledgment."""
+        ...
 
-    # One message.
+    def ended(self) -> None:
+        """The message has come to its end; the next one may begin."""
+        ...
 
-    def _begin(self, frame: Frame) -> None:
-        self._received_at = asyncio.get_running_loop().time()
-        raw = frame.content
-        header = peek_header(raw)
-        self._type = message_type_label(header.message_type.code) if header else MessageTypeLabel.NOT_HL7
+
+def is_batch(raw: bytes) -> bool:
+    """Whether bytes begin with a file or batch header: what answers it is the filler's own business."""
+    return raw.startswith((b"FHS", b"BHS"))
+
+
+class Passage:
+    """The way of one message through a route."""
+
+    def __init__(self, frame: Frame, line: PlacerSide, parts: RouteParts) -> None:
+        """Made for each frame; `begin` sets it going."""
+        self._line = line
+        self._parts = parts
+        self._raw = frame.content
+        self._header = peek_header(frame.content)
+        # What began inside another frame and has no header is the second half of a broken message.
+        is_half = self._header is None and Tolerance.START_INSIDE_FRAME in frame.tolerated
+        self._is_truncated = frame.truncated or is_half
+        self._request: Request | None = None
+        self._type = message_type_label(self._header.message_type.code) if self._header else MessageTypeLabel.NOT_HL7
         self._outcome = MessageOutcome.PASSED
+        self._received_at = asyncio.get_running_loop().time()
+
+    def begin(self) -> None:
+        """Set the message on its way. What has to be waited for comes back by callbacks or runs as a task."""
+        raw, header = self._raw, self._header
         self._parts.metrics.message_bytes.observe(len(raw))
-        if header is None or frame.truncated:
-            self._begin_unreadable(raw, header, truncated=frame.truncated)
+        if header is None or self._is_truncated:
+            self._begin_unreadable(raw, header, truncated=self._is_truncated)
         elif self._parts.options.custody is CustodyKind.STORE:
             self._parts.spawn(self._take(raw, header, None))
         elif is_order_message(header):
             self._begin_order(raw, header)
         else:
             self._relay(raw, header)
+
+    def withdraw(self) -> None:
+        """The placer is gone: what has not left for the filler does not leave; what is being journaled is."""
+        if self._request is not None and self._parts.filler.withdraw(self._request):
+            self._request = None
+            self._done(MessageOutcome.UNANSWERED)
+
+    def refuse_head(self, reason: str) -> None:
+        """The frame is refused, only its head is here: answer AR where that names a message."""
+        self._refuse(self._header, AckCode.APPLICATION_REJECT, reason)
 
     def _begin_unreadable(self, raw: bytes, header: Header | None, *, truncated: bool) -> None:
         """The filler judges what we cannot read; a frame that broke off is nobody's message."""
@@ -357,7 +317,7 @@ class PlacerLine:
     def _relay(self, content: bytes, header: Header | None, *, original: bytes | None = None) -> None:
         """Send *content* on and give the filler's answer back; a refused note is taken out and sent again, once."""
         parts = self._parts
-        if self._is_lost:
+        if self._line.is_lost:
             self._done(MessageOutcome.UNANSWERED)
             return
         if parts.options.on_filler_down == "nak" and parts.filler.is_refused:
@@ -366,7 +326,7 @@ class PlacerLine:
 
         def answered(answer: Answer) -> None:
             code = answer.acknowledgment.code if answer.acknowledgment else None
-            if original is not None and code is not None and not code.is_accept and not self._is_lost:
+            if original is not None and code is not None and not code.is_accept and not self._line.is_lost:
                 parts.log.event(
                     ANNOTATION_REFUSED, destination=parts.options.destination, route=parts.options.name, code=code.value
                 )
@@ -376,11 +336,13 @@ class PlacerLine:
                 return
             self._answered(answer)
 
+        if is_batch(content):
+            header = None
         self._request = Request(
             content=content,
-            control_id=header.control_id if header else b"",
+            control_id=header.control_id if header is not None else None,
             on_answer=answered,
-            answer_count=answer_count(header) if header else 1,
+            answer_count=answer_count(header) if header is not None else 1,
         )
         parts.metrics.added_latency.observe(asyncio.get_running_loop().time() - self._received_at)
         parts.filler.submit(self._request)
@@ -484,18 +446,17 @@ class PlacerLine:
         is_own_refusal = code is not None and not code.is_accept
         assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
         assert not isinstance(proof, Answer) or proof.raw is content, "an answer that is not the filler's own"
-        if self._is_lost:
+        if self._line.is_lost:
             return
         parts = self._parts
         origin = _ORIGINS.get(type(proof), AckOrigin.OWN)
         parts.metrics.acks_sent.count(code.value if code else "AA", origin)
         parts.metrics.ack_latency.observe(asyncio.get_running_loop().time() - self._received_at)
-        self._connection.send(content)
+        self._line.send(content)
 
     def _done(self, outcome: MessageOutcome) -> None:
         self._parts.metrics.messages.count(self._type, outcome)
-        self._is_busy = False
-        self._pump()
+        self._line.ended()
 
 
 _ORIGINS: dict[type, AckOrigin] = {Answer: AckOrigin.FILLER, StoredAnswer: AckOrigin.STORED}

@@ -18,12 +18,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from interceptor.message.acknowledgment import AckCode, read_acknowledgment
+from interceptor.message.acknowledgment import AckCode, Acknowledgment, read_acknowledgment
 from interceptor.message.header import peek_header
 from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.client import ClientConnection
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
 from interceptor.wire.frame import Frame, FramingError
+
+
+UNAWAITED_COUNT_MAX = 64
+"""Messages per connection that asked for no answer and may be answered all the same."""
 
 
 class Connect(Protocol):
@@ -174,6 +178,7 @@ class Line:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._is_trusted = False
+        self._unawaited: dict[bytes, Request] = {}
 
     async def run(self) -> None:
         """Connect, stay until lost, pause, connect again; until cancelled."""
@@ -231,9 +236,10 @@ class Line:
             self._drop(AnswerStatus.UNREADABLE)
             return
         request = self._request
-        if request is None or acknowledgment.control_id != request.control_id:
-            metrics.ack_mismatches.inc()
-            self._drop(AnswerStatus.MISMATCHED)
+        if request is None or request.control_id not in (None, acknowledgment.control_id):
+            if not self._give_unawaited(frame.content, acknowledgment):
+                metrics.ack_mismatches.inc()
+                self._drop(AnswerStatus.MISMATCHED)
             return
         self._is_trusted = True
         metrics.acks.count(acknowledgment.code.value)
@@ -245,6 +251,15 @@ class Line:
             request.on_answer(answer)
         else:
             self._finish(answer)
+
+    def _give_unawaited(self, raw: bytes, acknowledgment: Acknowledgment) -> bool:
+        """Pass on an answer to a message that asked for none, or for one only on error; False when it is no such answer."""
+        request = self._unawaited.pop(acknowledgment.control_id, None)
+        if request is None:
+            return False
+        self._destination.metrics.acks.count(acknowledgment.code.value)
+        request.on_answer(Answer(status=AnswerStatus.ANSWERED, raw=raw, acknowledgment=acknowledgment, final=False))
+        return True
 
     def framing_failed(self, error: FramingError) -> None:
         """The filler's bytes are not frames: no answer can be trusted on this connection any more."""
@@ -294,6 +309,10 @@ class Line:
 
     def _finish_unanswered(self, request: Request) -> None:
         if self._request is request:
+            if request.control_id:
+                self._unawaited[request.control_id] = request
+                while len(self._unawaited) > UNAWAITED_COUNT_MAX:
+                    self._unawaited.pop(next(iter(self._unawaited)))
             self._finish(Answer(status=AnswerStatus.NOT_EXPECTED))
 
     def _finish(self, answer: Answer) -> None:
@@ -309,6 +328,7 @@ class Line:
     def _drop(self, status: AnswerStatus) -> None:
         """End the connection; an answer that is still on its way dies with it."""
         connection, self._connection = self._connection, None
+        self._unawaited.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -32,6 +32,8 @@ from interceptor.journal.port import (
     Intake,
     IntakeDone,
     Journal,
+    JournalBroken,
+    JournalError,
     OutboxId,
     OutboxRow,
 )
@@ -174,7 +176,7 @@ class Custody:
             self._digests.add(intake.identity.digest)
         for outgoing in intake.outgoing if is_tracked else ():
             self._count_keys(outgoing.content, outgoing.kind)
-        await self._show(intake.changes, done.entry_ids)
+        await self._show_or_give_up(intake.changes, done.entry_ids)
         self._announce({outgoing.destination for outgoing in intake.outgoing} | _destinations(intake.changes))
         return done
 
@@ -183,7 +185,7 @@ class Custody:
         done = await self.journal.apply_changes(changes, at=at)
         if isinstance(done, Conflict):
             return done
-        await self._show(changes, ())
+        await self._show_or_give_up(changes, ())
         self._announce(_destinations(changes))
         return done
 
@@ -208,6 +210,13 @@ class Custody:
         if row.entry_id is not None:
             await self._reload(row.entry_id)
         self._announce(set())
+
+    async def _show_or_give_up(self, changes: Sequence[EntryChange], new_ids: Sequence[EntryId]) -> None:
+        """What is durable but cannot be shown would be handled twice: start again from the journal instead."""
+        try:
+            await self._show(changes, new_ids)
+        except JournalError as error:
+            raise JournalBroken(error.reason, "the journal was written, and could not be read after it") from error
 
     async def _show(self, changes: Sequence[EntryChange], new_ids: Sequence[EntryId]) -> None:
         for change in changes:

@@ -50,13 +50,14 @@ class Request:
 
     Attributes:
         content: The bytes to send, without the frame.
-        control_id: MSH-10 of them, which MSA-2 of the answer must equal.
+        control_id: MSH-10 of them, which MSA-2 of the answer must equal; None where nobody can know (not HL7, a
+            batch): then the next acknowledgment on the connection is the answer.
         on_answer: Called once for each answer, the last time with `final`.
         answer_count: Answers to wait for: 0, 1, or 2 (accept, then application acknowledgment).
     """
 
     content: bytes
-    control_id: bytes
+    control_id: bytes | None
     on_answer: Callable[[Answer], None]
     answer_count: int = 1
     is_done: bool = field(default=False, init=False)
