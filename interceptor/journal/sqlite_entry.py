@@ -211,18 +211,9 @@ def apply_change(
     if row is None:
         message = "there is no such order"
         raise JournalRuleBroken(message)
-    state, version, changed_by, changed_at, moved_by, moved_at, first_message_id, digest, is_message = row
-    if state != change.expected_state or change.expected_version not in (None, version):
-        moved = state != change.expected_state
-        raise RolledBack(
-            Conflict(
-                entry_id=change.entry_id,
-                state=OrderState(state),
-                version=version,
-                actor=moved_by if moved else changed_by,
-                at=read_instant(moved_at if moved else changed_at),
-            )
-        )
+    state, version, *_, first_message_id, digest, is_message = row
+    if (conflict := find_conflict(change, row)) is not None:
+        raise RolledBack(conflict)
     if change.state is OrderState.QUEUED and state in WAITING_STATES:
         require_one_order(change.outgoing)
     known = known or KnownBytes()
@@ -245,6 +236,21 @@ def apply_change(
     for outgoing in change.outgoing:
         insert_outgoing(connection, outgoing, message_id=message_id, entry_id=change.entry_id, at=at, known=known)
     return ChangeDone(entry_id=change.entry_id, state=change.state, version=version + 1)
+
+
+def find_conflict(change: EntryChange, row: Sequence[Any]) -> Conflict | None:
+    """Whether the order is not where the caller saw it, and who moved it. *row* begins with the six columns asked for."""
+    state, version, changed_by, changed_at, moved_by, moved_at = row[:6]
+    has_moved = state != change.expected_state
+    if not has_moved and change.expected_version in (None, version):
+        return None
+    return Conflict(
+        entry_id=change.entry_id,
+        state=OrderState(state),
+        version=version,
+        actor=moved_by if has_moved else changed_by,
+        at=read_instant(moved_at if has_moved else changed_at),
+    )
 
 
 def apply_changes(
