@@ -12,6 +12,8 @@ from interceptor.context.text_element import ONCOLOGY, Element, accept_terms
 from interceptor.context.text_reading import TextLabel
 from interceptor.context.text_table import BreakerKind, CueKind, Needs
 
+_THERAPY = frozenset({TextLabel.THERAPY})
+
 _CANCERS = ONCOLOGY - {TextLabel.THERAPY}
 
 _NEAR = 4
@@ -107,7 +109,8 @@ def _attach_organ(elements: Sequence[Element], index: int) -> None:
     if TextLabel.METASTASIS in element.labels and element.terms[0].detail != "adjective":
         return
     organ_index = _organ_near(elements, index)
-    if organ_index < 0:
+    if organ_index < 0 or element.labels == _THERAPY:
+        # A lumpectomy of the breast may have been benign; only the words that are sure name an organ themselves.
         return
     organ = elements[organ_index].organ
     assert organ is not None
