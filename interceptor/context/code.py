@@ -107,7 +107,7 @@ def normalise_code(code: str, system: str) -> str:
     code = code.strip().upper()
     if system in (ICD10CM, ICD9CM):
         code = code.replace(".", "").replace(" ", "").rstrip("-")
-        return _ICD_PADDING.sub("", code) if len(code) > 3 else code  # noqa: PLR2004 - a category has three characters
+        return _ICD_PADDING.sub("", code) if len(code) > 3 else code
     if system == CPT:
         found = _CPT_SHAPE.match(code)
         return found.group(1) if found else code

@@ -82,9 +82,7 @@ def _components(segment: Segment, number: int, repetition: int) -> list[str]:
     while left >= 0:
         component = len(found) + 1
         raw = segment.raw(number, repetition, component, None)
-        found.append(
-            segment.text(number, component, repetition=repetition, subcomponent=None).strip() if raw else ""
-        )
+        found.append(segment.text(number, component, repetition=repetition, subcomponent=None).strip() if raw else "")
         left -= len(raw) + 1  # The delimiter is one byte.
     return found
 

@@ -23,7 +23,7 @@ from interceptor.context.imaging_history import read_imaging_history
 from interceptor.context.oncology import PlacedMention, coding_of_condition, read_oncology
 from interceptor.context.order_control import control_kind
 from interceptor.context.order_facts import Evidence, ExceptionFinding, Oncology, Procedure, Symptom, Urgency
-from interceptor.context.order_reading import Answer, Diagnosis, OrderReading, read_order
+from interceptor.context.order_reading import Answer, OrderReading, read_order
 from interceptor.context.override import read_override
 from interceptor.context.patient import ConditionStatus, PatientEvidence
 from interceptor.context.procedure import read_procedure

@@ -87,7 +87,7 @@ class SiteProfile:
 
     site_id: str = "default"
     name: str = ""
-    calendar: BusinessCalendar = BusinessCalendar(zone=UTC)
+    calendar: BusinessCalendar = field(default_factory=lambda: BusinessCalendar(zone=UTC))
     procedures: Mapping[tuple[str, str], SiteProcedure] = field(default_factory=dict)
     priorities: Mapping[str, UrgencyClass] = field(default_factory=lambda: dict(DEFAULT_PRIORITIES))
     patient_classes: Mapping[str, UrgencyClass] = field(default_factory=lambda: dict(DEFAULT_PATIENT_CLASSES))

@@ -154,7 +154,7 @@ def test_order_questions_by_their_words(words: str, kind: QuestionKind | None) -
 
 
 def test_every_snomed_number_that_ships_has_its_check_digit() -> None:
-    numbers = [code for code in tables().oncology_codes["snomed"]] + list(tables().symptom_codes["snomed"])
+    numbers = [*tables().oncology_codes["snomed"], *tables().symptom_codes["snomed"]]
     assert len(numbers) > 100
     assert [number for number in numbers if not is_snomed_identifier(number)] == []
 

@@ -9,7 +9,8 @@ from interceptor.context.order_reading import is_placeholder
 from interceptor.context.patient import NO_EVIDENCE
 from interceptor.context.vocabulary import ControlKind
 from interceptor.message.group import order_groups
-from interceptor.message.view import MessageView, NotHl7
+from interceptor.message.header import NotHl7
+from interceptor.message.view import MessageView
 from tests.support.corpus import corpus_messages, needs_corpus
 from tests.support.spine_order import NOW, facts_of, order_message, segment, shipped_tables
 
@@ -65,9 +66,9 @@ def test_a_fact_is_read_once() -> None:
 
 def test_prior_results_of_a_new_order_give_only_their_measured_values() -> None:
     raw = (
-        "MSH|^~\\&|A|B|C|D|20260302||OMG^O19|1|T|2.5.1\rPID|1||M1\rORC|NW|P1^E\rOBR|1|P1^E||72148^^C4\r"
-        "PID|1||M1\rORC|PR|P0\rOBR|1|P0||2345-7^LAB^LN\rOBX|1|NM|98979-8^eGFR^LN||22|mL/min\rDG1|1||C61^^I10\r"
-    ).encode()
+        b"MSH|^~\\&|A|B|C|D|20260302||OMG^O19|1|T|2.5.1\rPID|1||M1\rORC|NW|P1^E\rOBR|1|P1^E||72148^^C4\r"
+        b"PID|1||M1\rORC|PR|P0\rOBR|1|P0||2345-7^LAB^LN\rOBX|1|NM|98979-8^eGFR^LN||22|mL/min\rDG1|1||C61^^I10\r"
+    )
     facts = facts_of_every_order(raw)[0]
     assert [one.kind.value for one in facts.exceptions] == ["renal"]
     assert facts.oncology.tier == "none"

@@ -1,6 +1,6 @@
 """Site profiles: what a site may say, and that a wrong profile names every mistake with its line."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, time, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -126,8 +126,8 @@ def test_business_hours_skip_nights_weekends_and_holidays(start: str, hours: flo
 def test_a_shift_past_midnight_and_a_calendar_without_days() -> None:
     night = BusinessCalendar(
         zone=NEW_YORK,
-        opens=datetime(2026, 1, 1, 8).time(),
-        closes=datetime(2026, 1, 1).time(),  # noqa: DTZ001 - times of day only
+        opens=time(8),
+        closes=time(0),
     )
     late = datetime(2026, 3, 2, 23, tzinfo=NEW_YORK)
     assert night.is_open(late)

@@ -29,7 +29,7 @@ def segment(name: str, **fields: str) -> str:
     return "|".join([name, *(numbers.get(number, "") for number in range(1, max(numbers, default=0) + 1))])
 
 
-def order_message(  # noqa: PLR0913 - one keyword for each place that a fact lives in
+def order_message(
     *,
     study: str = "72148^MRI L SPINE WO^C4",
     reason: str = "",
