@@ -6,9 +6,9 @@ import sys
 import typer
 
 from interceptor import __version__
-from interceptor.cli import check, demo, doctor, explain, held, inspect, journal, listen, mode, run, send
+from interceptor.cli import check, demo, doctor, explain, held, inspect, journal, listen, mode, policy, run, send
 
-COMMAND_GROUPS = (demo, run, check, doctor, explain, inspect, held, journal, mode, send, listen)
+COMMAND_GROUPS = (demo, run, check, doctor, explain, policy, inspect, held, mode, journal, send, listen)
 """In the order of the help page: what a newcomer needs first."""
 
 

@@ -2,7 +2,7 @@
 
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -44,7 +44,7 @@ def find_socket(config: Path | None, socket: Path | None) -> Path:
     return read_config(config).control_socket
 
 
-def ask(socket: Path, command: str, **arguments: object) -> dict[str, object]:
+def ask(socket: Path, command: str, **arguments: Any) -> dict[str, Any]:
     """Give a command to the node; when it says no, print why and end with exit 1.
 
     Arguments that are None are left out.

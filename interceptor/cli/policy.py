@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from interceptor.cli import policy_eval
 from interceptor.cli.explain import load_content
 from interceptor.cli.terminal import ExitCode, print_json, print_line, refuse
 
@@ -19,8 +18,34 @@ def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="Test and measure the clinical content.", no_args_is_help=True, rich_markup_mode=None)
     group.command("test")(run_tests)
-    policy_eval.register(group)
+    group.command("eval")(evaluate_text)
     app.add_typer(group, name="policy")
+
+
+def run_eval(
+    requisitions: Path | None = typer.Option(None, "--requisitions", help="Labelled requisition lines (TSV)."),
+    negations: Path | None = typer.Option(None, "--negations", help="Labelled general sentences (TSV)."),
+    split: str = typer.Option("", "--split", help="Only requisition lines of this split."),
+    show_misses: bool = typer.Option(False, "--misses", help="Print every line that was read otherwise."),
+    site: str = typer.Option("example", "--site", help="Site profile whose text tables are read."),
+) -> None:
+    """Measure the text matcher: precision, recall and F1 per label.
+
+    Without files, the project's own labelled lines are read where a checkout has them. Exits with 1 when a goal is missed.
+    """
+    from interceptor.cli.policy_eval import run_policy_eval
+    from interceptor.config.mappings import find_mappings
+
+    if requisitions is None and negations is None:
+        folder = find_mappings().parent / "tests" / "evaluation"
+        if not folder.is_dir():
+            refuse("Name the labelled lines: --requisitions FILE, --negations FILE.", code=ExitCode.WRONG_USE)
+        requisitions, negations = folder / "requisitions.tsv", folder / "negation.tsv"
+    content = load_content(policy="spine-oncology", profile="default", site=site)
+    code = run_policy_eval(
+        content.tables.text, requisitions=requisitions, negations=negations, split=split, show_misses=show_misses
+    )
+    raise typer.Exit(code)
 
 
 def run_tests(
@@ -53,6 +78,28 @@ def run_tests(
         print_line(f"{len(results)} vignettes, {len(differing)} differ, profile {profile}")
     if differing or gaps:
         raise typer.Exit(ExitCode.NO)
+
+
+def evaluate_text(
+    requisitions: Path | None = typer.Option(None, help="Labelled lines of requisitions, tab-separated."),
+    negations: Path | None = typer.Option(None, help="Labelled general sentences, for negation alone."),
+    split: str = typer.Option("", help="Only requisition lines of this split."),
+    show_misses: bool = typer.Option(False, "--misses", help="Show each line that was read otherwise than labelled."),
+    mappings: Path | None = typer.Option(None, help="Folder of the clinical data; default: the one that ships."),
+) -> None:
+    """Measure how well the text matcher reads.
+
+    Exits with 1 when a goal is missed.
+    """
+    from interceptor.cli.policy_eval import run_policy_eval
+
+    if requisitions is None and negations is None:
+        refuse("Name at least one file: --requisitions FILE or --negations FILE.", code=ExitCode.WRONG_USE)
+    matcher = load_content(policy="spine-oncology", profile="default", site="example", mappings=mappings).tables.text
+    code = run_policy_eval(
+        matcher, requisitions=requisitions, negations=negations, split=split, show_misses=show_misses
+    )
+    raise typer.Exit(code)
 
 
 def _read_folders(folders: list[Path]) -> "list[Vignette]":
