@@ -183,7 +183,12 @@ def requeue_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
         _step(connection, standing.entry_id, LifecycleEvent.REQUEUED, OrderState.QUEUED, actor=actor, reason="", at=at)
     else:
         append_audit(
-            connection, at=at, actor=actor, action="requeued", entry_id=standing.entry_id, detail={"outbox": outbox_id}
+            connection,
+            at=at,
+            actor=actor,
+            action="message_requeued",
+            entry_id=standing.entry_id,
+            detail={"outbox": outbox_id},
         )
     connection.execute(
         "UPDATE outbox SET state = 'pending', changed_at = ?, attempt_count = 0, possible_duplicate = 1,"
@@ -205,7 +210,9 @@ def discard_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
         )
     else:
         detail = {"outbox": outbox_id, "reason": storable_text(reason)}
-        append_audit(connection, at=at, actor=actor, action="discarded", entry_id=standing.entry_id, detail=detail)
+        append_audit(
+            connection, at=at, actor=actor, action="message_discarded", entry_id=standing.entry_id, detail=detail
+        )
     connection.execute(
         "UPDATE outbox SET discarded_at = ?, discarded_by = ? WHERE outbox_id = ?",
         (instant_text(at), storable_text(actor), outbox_id),

@@ -496,6 +496,20 @@ class OutboxConformance:
         assert await journal.requeue_dead(row.outbox_id, at=NOW, actor="user:ann")
         assert (await claimed(journal)).outbox_id == row.outbox_id
 
+    async def test_a_dead_message_about_an_order_is_no_step_of_the_order(self, journal: Journal) -> None:
+        entry_id = await take(journal, held_intake("1", state=OrderState.QUEUED))
+        cancel = outgoing(message_bytes("2", control="CA"), "2", kind="message")
+        await change(journal, step(entry_id, LifecycleEvent.CANCELLED, state=OrderState.QUEUED, outgoing=(cancel,)))
+        await journal.record_acked((await claimed(journal)).outbox_id, at=NOW, acknowledgment=b"AA")
+        row = await claimed(journal)
+        await journal.record_dead(row.outbox_id, at=NOW, error="AR", acknowledgment=b"AR")
+        assert await journal.requeue_dead(row.outbox_id, at=NOW, actor="user:ann")
+        entry = await journal.entry(entry_id)
+        assert entry is not None
+        assert (entry.state, entry.version) == (OrderState.DELIVERED, 3)
+        actions = [audit.action for audit in await journal.audit_rows(entry_id=entry_id)]
+        assert actions == ["taken", "cancelled", "acknowledged", "message_requeued"]
+
     async def test_a_discarded_row_is_no_dead_letter_and_cannot_come_back(self, journal: Journal) -> None:
         await take(journal, held_intake("1", state=OrderState.QUEUED))
         row = await claimed(journal)
