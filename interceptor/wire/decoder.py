@@ -252,7 +252,6 @@ class FrameDecoder:
         self._require(Tolerance.START_INSIDE_FRAME, inner_start, content)
         tolerated = tuple(self._notes)
         self._notes = [Tolerance.START_INSIDE_FRAME]
-        self._is_doubled = False
         self._close_at(inner_start)
         return Frame(content, tolerated, truncated=True)
 
