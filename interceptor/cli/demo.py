@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
+    *,
     duration: float | None = typer.Option(None, "--duration", min=1.0, help="End after so many seconds."),
     scenario: ScenarioWord = typer.Option(ScenarioWord.NORMAL, "--scenario", help="What goes wrong meanwhile."),
     seed: int = typer.Option(1, "--seed", help="The same seed shows the same patients and orders."),

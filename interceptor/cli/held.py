@@ -145,6 +145,7 @@ def _watch(path: Path) -> "Iterator[tuple[bool, Mapping[str, Any]]]":
 
 
 def release(
+    *,
     entry: int = ENTRY_ARGUMENT,
     reason: str = RELEASE_REASON_OPTION,
     version: int | None = VERSION_OPTION,
@@ -164,6 +165,7 @@ def release(
 
 
 def return_to_orderer(
+    *,
     entry: int = ENTRY_ARGUMENT,
     reason: str = RETURN_REASON_OPTION,
     version: int | None = VERSION_OPTION,
@@ -183,6 +185,7 @@ def return_to_orderer(
 
 
 def comment(
+    *,
     entry: int = ENTRY_ARGUMENT,
     text: str = typer.Argument(metavar="TEXT", help="What to write."),
     actor: str = ACTOR_OPTION,

@@ -9,7 +9,7 @@ from interceptor.cli.node_connection import JSON_OPTION
 from interceptor.cli.terminal import ExitCode, print_json, print_line, printable
 
 if TYPE_CHECKING:
-    from interceptor.cli.inspection import Inspection
+    from interceptor.cli.inspection import InspectedValue, Inspection
 
 TEXT_LENGTH_MAX = 200
 """Longer values, an embedded PDF above all, are cut on the screen; --json has them whole."""
@@ -67,17 +67,20 @@ def _print_inspection(number: int, inspection: "Inspection", findings: tuple[str
     for segment in inspection.segments:
         print_line(f"{printable(segment.name)}")
         for value in segment.values:
-            datatype = f" ({value.datatype})" if value.datatype else ""
-            print_line(f"  {value.path:<12} {value.name}{datatype}: {_cut(value.text)}")
-            # One component that fills the field is already on the field's line.
-            if len(value.components) > 1:
-                for component in value.components:
-                    print_line(f"    {component.path:<14} {component.name}: {_cut(component.text)}")
+            _print_value(value)
     if findings is not None:
         print_line("conforms to the standard, as hl7apy reads it" if not findings else "differs from the standard:")
         for finding in findings:
             print_line(f"  {_cut(finding)}")
     print_line()
+
+
+def _print_value(value: "InspectedValue") -> None:
+    datatype = f" ({value.datatype})" if value.datatype else ""
+    print_line(f"  {value.path:<12} {value.name}{datatype}: {_cut(value.text)}")
+    # One component that fills the field is already on the field's line.
+    for component in value.components if len(value.components) > 1 else ():
+        print_line(f"    {component.path:<14} {component.name}: {_cut(component.text)}")
 
 
 def _cut(text: str) -> str:

@@ -71,6 +71,7 @@ def register(app: typer.Typer) -> None:
 
 
 def listen(
+    *,
     port: int = typer.Argument(min=0, max=65535, help="Port to listen on; 0 takes a free one and prints it."),
     host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on; 0.0.0.0 is every interface."),
     ack: AckWord = typer.Option(AckWord.ACCEPT, "--ack", help="How to answer."),

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mode(
+    *,
     route: str | None = typer.Argument(None, help="Name of the route; without it, all routes are shown."),
     new_mode: ModeWord | None = typer.Argument(None, metavar="[shadow|annotate|enforce]", help="The new mode."),
     reason: str = typer.Option("", "--reason", help="Why, for the audit trail."),

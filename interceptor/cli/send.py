@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
 
 
 def send(
+    *,
     file: str = typer.Argument(metavar="FILE", help="Messages, framed or plain; - is standard input."),
     address: str = typer.Argument(metavar="HOST:PORT", help="The MLLP listener."),
     timeout: float = typer.Option(30.0, "--timeout", min=0.1, help="Seconds to wait for each acknowledgment."),
