@@ -12,7 +12,7 @@ Source: docs/clinical/facts.md.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from interceptor.context import exception_finding
@@ -25,7 +25,7 @@ from interceptor.context.order_control import control_kind
 from interceptor.context.order_facts import Evidence, ExceptionFinding, Oncology, Procedure, Symptom, Urgency
 from interceptor.context.order_reading import Answer, OrderReading, read_order
 from interceptor.context.override import read_override
-from interceptor.context.patient import ConditionStatus, PatientEvidence
+from interceptor.context.patient import Condition, ConditionStatus, PatientEvidence
 from interceptor.context.procedure import read_procedure
 from interceptor.context.renal import read_filtration_rate
 from interceptor.context.site_profile import SiteProfile
@@ -234,7 +234,8 @@ class OrderFacts:
         return tuple(findings[kind] for kind in _EXCEPTION_ORDER if kind in findings)
 
     def _find_exceptions(self, patient: PatientEvidence) -> Iterable[Found]:
-        codes, site, today = self._tables.codes, self._tables.site, self._today
+        codes, site = self._tables.codes, self._tables.site
+        today = self._as_of.astimezone(site.calendar.zone).date()
         segments = [*self._header, *(segment for group in self._own_patient_groups for segment in group.segments)]
         answers: list[Answer] = []
         texts: list[StatedText] = []
@@ -247,25 +248,20 @@ class OrderFacts:
         yield from read_filtration_rate(
             answers=answers, texts=texts, observations=patient.observations, tables=codes, today=today
         )
-        yield from self._diagnosis_exceptions()
-        yield from self._text_exceptions(patient)
+        yield from self._stated_exceptions(patient)
         yield from exception_finding.of_conditions(patient.conditions, codes, today)
         yield from exception_finding.of_ambulatory_status(self._header)
         yield from exception_finding.of_age(self._header, patient.birth_date, today)
         yield from read_imaging_history(patient.studies, self.procedure, tables=codes, site=site, today=today)
 
-    def _diagnosis_exceptions(self) -> Iterable[Found]:
-        """Of the patient's other orders only what belongs to the patient counts, not why they were placed."""
+    def _stated_exceptions(self, patient: PatientEvidence) -> Iterable[Found]:
+        """What codes and texts state; of the patient's other orders only what belongs to the patient, not their reason."""
         own = {id(group) for group in self._reason_groups}
         for group in self._patient_groups:
-            for one in exception_finding.of_diagnoses(group.stated.diagnoses, self._tables.codes):
-                if id(group) in own or one.finding is None or one.finding.kind not in _REASON_EXCEPTIONS:
-                    yield one
-
-    def _text_exceptions(self, patient: PatientEvidence) -> Iterable[Found]:
-        own = {id(group) for group in self._reason_groups}
-        for group in self._patient_groups:
-            for one in exception_finding.of_mentions(group.mentions):
+            for one in (
+                *exception_finding.of_diagnoses(group.stated.diagnoses, self._tables.codes),
+                *exception_finding.of_mentions(group.mentions),
+            ):
                 if id(group) in own or one.finding is None or one.finding.kind not in _REASON_EXCEPTIONS:
                     yield one
         lasting = [one for one in self._condition_mentions(patient) if one.mention.assertion is not Assertion.HISTORY]
@@ -281,10 +277,6 @@ class OrderFacts:
         if self._given is None:
             raise EvidenceNeeded
         return self._given
-
-    @property
-    def _today(self) -> date:
-        return self._as_of.astimezone(self._tables.site.calendar.zone).date()
 
     @property
     def _header(self) -> tuple[Segment, ...]:
@@ -321,19 +313,22 @@ class OrderFacts:
 
     def _condition_mentions(self, patient: PatientEvidence) -> list[PlacedMention]:
         """What the words of conditions without a usable code mention; what is past is history."""
-        return self._once("condition mentions", lambda: list(self._read_condition_texts(patient)))
+        return self._once(
+            "condition mentions", lambda: list(_read_condition_texts(patient.conditions, self._tables.text))
+        )
 
-    def _read_condition_texts(self, patient: PatientEvidence) -> Iterable[PlacedMention]:
-        for condition in patient.conditions:
-            if coding_of_condition(condition) is not None:
-                continue
-            words = condition.text or next((coding.display for coding in condition.codings if coding.display), "")
-            for mention in self._tables.text.read(words).mentions if words else ():
-                yield PlacedMention(
-                    mention=_as_stated(mention, condition.status, suspected=condition.suspected),
-                    path=None,
-                    source=condition.source,
-                )
+
+def _read_condition_texts(conditions: Iterable[Condition], matcher: TextMatcher) -> Iterable[PlacedMention]:
+    for condition in conditions:
+        if coding_of_condition(condition) is not None:
+            continue
+        words = condition.text or next((coding.display for coding in condition.codings if coding.display), "")
+        for mention in matcher.read(words).mentions:
+            yield PlacedMention(
+                mention=_as_stated(mention, condition.status, suspected=condition.suspected),
+                path=None,
+                source=condition.source,
+            )
 
 
 def _as_stated(mention: Mention, status: ConditionStatus, *, suspected: bool) -> Mention:

@@ -13,8 +13,6 @@ from datetime import date
 
 from interceptor.context.code import (
     DIAGNOSIS_SYSTEMS,
-    ICD9CM,
-    ICD10CM,
     LOINC,
     diagnosis_system,
     normalise_code,
@@ -163,12 +161,14 @@ def read_order(
 def _read_reason_fields(segment: Segment, reading: OrderReading, site: SiteProfile) -> None:
     for name, number in site.reason_fields:
         if segment.name == name and segment.raw_field(number):
-            codes, texts = read_coded_field(segment, number)
-            reading.reason_texts.extend(text for text in texts if not is_placeholder(text.text))
-            for code in codes:
-                reading.diagnoses.append(_diagnosis(code))
-                if code.words and not is_placeholder(code.words):
-                    reading.reason_texts.append(StatedText(code.words_path, code.words))
+            _add_reasons(*read_coded_field(segment, number), reading)
+
+
+def _add_reasons(codes: list[StatedCode], texts: list[StatedText], reading: OrderReading) -> None:
+    """Codes and texts of a reason: here the words beside a code are the orderer's own, so they are read too."""
+    words = [StatedText(code.words_path, code.words) for code in codes]
+    reading.diagnoses.extend(_diagnosis(code) for code in codes)
+    reading.reason_texts.extend(text for text in (*texts, *words) if not is_placeholder(text.text))
 
 
 def _read_diagnosis_fields(segment: Segment, reading: OrderReading, site: SiteProfile) -> None:
@@ -317,20 +317,10 @@ def _read_observation(
         return None
     reading.answers.append(answer)
     if answer.kind in (QuestionKind.REASON, QuestionKind.CANCER) and not answer.is_no and not answer.is_yes:
-        codes, texts = read_coded_field(segment, 5)
-        reading.reason_texts.extend(text for text in texts if not is_placeholder(text.text))
-        for code in codes:
-            reading.diagnoses.append(_diagnosis(code))
-            if code.words:
-                reading.reason_texts.append(StatedText(code.words_path, code.words))
+        _add_reasons(*read_coded_field(segment, 5), reading)
     elif answer.kind in (None, QuestionKind.REASON, QuestionKind.CANCER) and answer.is_yes:
         # "Recent trauma? Yes" says what its question says; a text after the yes ("Yes, breast") belongs to it.
         reading.reason_texts.append(StatedText(answer.question_path, answer.question.rstrip("?: ")))
         if not is_placeholder(answer.value):
             reading.reason_texts.append(StatedText(answer.path, answer.value))
     return QuestionKind.REASON if answer.kind is QuestionKind.REASON else None
-
-
-def is_icd(system: str) -> bool:
-    """Whether a system is one of the two ICD."""
-    return system in (ICD10CM, ICD9CM)

@@ -100,9 +100,8 @@ class _Profile:
             elif not isinstance(content, dict):
                 self.wrong(table, "", "must be a table")
             else:
-                for key in content:
-                    if key not in _KEYS[table]:
-                        self.wrong(table, key, f"unknown key; known: {', '.join(_KEYS[table])}")
+                for key in sorted(set(content) - set(_KEYS[table]), key=list(content).index):
+                    self.wrong(table, key, f"unknown key; known: {', '.join(_KEYS[table])}")
 
     def value(self, table: str, key: str) -> Any:
         content = self.document.get(table)

@@ -40,20 +40,22 @@ def _segments(group: OrderGroup, header: Sequence[Segment], name: str) -> Iterat
 
 def _values(
     group: OrderGroup, header: Sequence[Segment], places: Sequence[tuple[str, int, int]]
-) -> Iterator[tuple[str, str, Segment, int, int]]:
-    """Every stated value of the places as (path, value, segment, field, repetition)."""
+) -> Iterator[tuple[str, str]]:
+    """Every stated value of the places, as (path, value)."""
     for name, number, component in places:
         for segment in _segments(group, header, name):
-            if not segment.raw_field(number):
-                continue
-            for repetition in range(1, segment.repetition_count(number) + 1):
-                value = segment.text(number, component, repetition=repetition).strip()
-                if not value and component == 1:
-                    # A CWE whose code is empty still has its words (TQ1-9 "^Routine").
-                    value = segment.text(number, 2, repetition=repetition).strip()
-                if value:
-                    shown = None if component == 1 else component
-                    yield field_path(segment, number, shown, repetition), value, segment, number, repetition
+            if segment.raw_field(number):
+                yield from _values_of(segment, number, component)
+
+
+def _values_of(segment: Segment, number: int, component: int) -> Iterator[tuple[str, str]]:
+    for repetition in range(1, segment.repetition_count(number) + 1):
+        value = segment.text(number, component, repetition=repetition).strip()
+        if not value and component == 1:
+            # A CWE whose code is empty still has its words (TQ1-9 "^Routine").
+            value = segment.text(number, 2, repetition=repetition).strip()
+        if value:
+            yield field_path(segment, number, None if component == 1 else component, repetition), value
 
 
 def class_of_priority(value: str, site: SiteProfile) -> UrgencyClass:
@@ -70,7 +72,7 @@ def class_of_priority(value: str, site: SiteProfile) -> UrgencyClass:
 
 
 def _stated(group: OrderGroup, header: Sequence[Segment], site: SiteProfile) -> Iterator[_Stated]:
-    for path, value, *_ in _values(group, header, site.priority_fields):
+    for path, value in _values(group, header, site.priority_fields):
         yield _Stated(class_of_priority(value, site), path, value)
     for segment in header:
         if segment.name == "PV1":
@@ -91,7 +93,7 @@ def read_starts(
     taken at the site's opening hour.
     """
     starts = []
-    for path, value, *_ in _values(group, header, site.start_fields):
+    for path, value in _values(group, header, site.start_fields):
         stated = parse_timestamp(value)
         if stated is None or stated.precision < Precision.DAY:
             continue
