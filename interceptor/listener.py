@@ -5,9 +5,10 @@ not allowed is refused and counted; others are not disturbed.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -15,7 +16,14 @@ from ipaddress import ip_network
 from interceptor.config.schema import Config, RouteTable
 from interceptor.pipeline import Passage, RouteParts
 from interceptor.route import Route
-from interceptor.telemetry.events import LISTENER_CLOSED, LISTENER_OPENED, NODE_DRAINED, EventLog
+from interceptor.telemetry.events import (
+    CONNECTION_REFUSED,
+    FRAME_REFUSED,
+    LISTENER_CLOSED,
+    LISTENER_OPENED,
+    NODE_DRAINED,
+    EventLog,
+)
 from interceptor.telemetry.label import ConnectionResult
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.connection import MllpConnection
@@ -60,7 +68,12 @@ class PlacerLine:
 
     def framing_failed(self, error: FramingError) -> None:
         """The stream cannot be trusted any more: refuse the message whose head was seen; the transport closes."""
-        Passage(Frame(content=error.head), _Refusal(self), self._parts).refuse_head(error.reason.value)
+        parts = self._parts
+        peer = self._connection.peer_address
+        parts.log.event(
+            FRAME_REFUSED, route=parts.options.name, peer=peer, reason=error.reason.value, offset=error.offset
+        )
+        Passage(Frame(content=error.head), _Refusal(self), parts).refuse_head(error.reason.value)
 
     def connection_lost(self) -> None:
         """The placer is gone; what waits was not acknowledged and will be sent again."""
@@ -150,7 +163,7 @@ async def listen(
             allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
             reuse_port=reuse_port,
         ),
-        counters=_counters(metrics),
+        counters=_counters(name, metrics, log),
     ) as server:
         address = f"{table.listen.host}:{server.port}"
         mode = route.parts.mode().value
@@ -177,10 +190,12 @@ def _connection_options(table: RouteTable, config: Config) -> ConnectionOptions:
     )
 
 
-def _counters(metrics: RouteMetrics) -> TransportCounters:
-    results = {
-        RefusalReason.ADDRESS_NOT_ALLOWED: ConnectionResult.REFUSED_ADDRESS,
-    }
+def _counters(name: str, metrics: RouteMetrics, log: EventLog) -> TransportCounters:
+    results = {RefusalReason.ADDRESS_NOT_ALLOWED: ConnectionResult.REFUSED_ADDRESS}
+
+    def refused(reason: RefusalReason) -> None:
+        metrics.connections_total.count(results.get(reason, ConnectionResult.REFUSED_LIMIT))
+        log.event(CONNECTION_REFUSED, route=name, reason=reason.value)
 
     def opened() -> None:
         metrics.connections.inc()
@@ -188,14 +203,22 @@ def _counters(metrics: RouteMetrics) -> TransportCounters:
 
     return TransportCounters(
         connection_opened=opened,
-        connection_refused=lambda reason: metrics.connections_total.count(
-            results.get(reason, ConnectionResult.REFUSED_LIMIT)
-        ),
+        connection_refused=refused,
         connection_ended=lambda _end: metrics.connections.dec(),
         framing_failed=lambda reason: metrics.framing_errors.count(reason),
         frame_incomplete=lambda: metrics.framing_errors.count("incomplete"),
         tolerated=lambda tolerance, count: metrics.frame_tolerances.count(tolerance, amount=count),
     )
+
+
+def show_open_frames(listeners: Collection[Listener], metrics: Mapping[str, RouteMetrics], *, now: float) -> None:
+    """Show how many bytes wait in frames that have not ended, and since when; *now* is Unix time in seconds."""
+    for listener in listeners:
+        open_connections = [one for one in listener.server.connections if one.open_size]
+        route = metrics[listener.name]
+        route.open_frame_bytes.set(sum(one.open_size for one in open_connections))
+        oldest = max((one.open_seconds for one in open_connections), default=None)
+        route.open_frame_oldest.set(math.nan if oldest is None else now - oldest)
 
 
 async def drain(listeners: Collection[Listener], *, seconds_max: float, log: EventLog) -> int:

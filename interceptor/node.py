@@ -12,7 +12,6 @@ part that must live, ends the node; the supervisor starts it again and the journ
 import asyncio
 import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
@@ -45,18 +44,20 @@ from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_
 from interceptor.journal.sqlite_salvage import set_aside
 from interceptor.journal.sqlite_writer import CommitReport
 from interceptor.journal.turn import DUPLICATE_WINDOW
-from interceptor.listener import Listener, drain, listen
+from interceptor.listener import Listener, drain, listen, show_open_frames
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.route_desk import RouteDesk
 from interceptor.route import Route, RouteWiring, build_route
 from interceptor.telemetry.events import (
+    CONFIG_LOADED,
     CONTROL_FAILED,
     CUSTODY_RECOVERED,
     JOURNAL_REPLACED,
     NODE_FAILED,
-    NODE_STARTED,
-    NODE_STOPPED,
+    POLICY_LOADED,
+    PRIVILEGES_NOTED,
     ROUTE_MODE_CHANGED,
+    ROUTE_UNPROTECTED,
     EventLog,
 )
 from interceptor.telemetry.health import DegradedReason, Health
@@ -66,6 +67,8 @@ from interceptor.telemetry.metrics import MetricLabels, Metrics
 from interceptor.telemetry.redaction import describe_error
 from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.frame import FramingReason, Tolerance
+
+OPEN_FRAMES_INTERVAL_SECONDS = 1.0
 
 
 def utc_now() -> datetime:
@@ -119,6 +122,7 @@ async def running_node(
         profile=content.policy.identity.profile,
         sha256=content.policy.identity.sha256,
     )
+    _tell_start(config, content, log)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(_opened_journal(config, metrics, health, log))
         tasks = await stack.enter_async_context(_running_tasks())
@@ -126,6 +130,24 @@ async def running_node(
             config=config, content=content, log=log, health=health, metrics=metrics, journal=journal, tasks=tasks
         )
         yield await _start(parts, stack, reuse_port=reuse_port)
+
+
+def _tell_start(config: Config, content: ClinicalContent, log: EventLog) -> None:
+    """Say by what this node decides, and what about it is not as it should be."""
+    identity = content.policy.identity
+    log.event(CONFIG_LOADED, routes=list(config.route), destinations=list(config.destination))
+    log.event(
+        POLICY_LOADED,
+        policy=identity.policy_id,
+        version=identity.version,
+        profile=identity.profile,
+        sha256=identity.sha256,
+    )
+    for name, route in config.route.items():
+        if not route.listen.is_loopback and not route.allowed_addresses:
+            log.event(ROUTE_UNPROTECTED, route=name)
+    if os.geteuid() == 0:
+        log.event(PRIVILEGES_NOTED, user="root")
 
 
 def load_content(config: Config) -> ClinicalContent:
@@ -341,6 +363,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         for name in config.route
     }
     health.bound = True
+    parts.run(_show_open_frames(parts, listeners.values()), name="open-frames")
     return Node(
         ports={name: listener.server.port for name, listener in listeners.items()},
         metrics_port=metrics_port,
@@ -456,39 +479,12 @@ def _status(
     return status
 
 
+async def _show_open_frames(parts: _Parts, listeners: Collection[Listener]) -> None:
+    while True:
+        show_open_frames(listeners, parts.metrics.routes, now=utc_now().timestamp())
+        await asyncio.sleep(OPEN_FRAMES_INTERVAL_SECONDS)
+
+
 async def _drain(parts: _Parts, listeners: Collection[Listener]) -> int:
     parts.health.draining = True
     return await drain(listeners, seconds_max=parts.config.node.drain_seconds, log=parts.log)
-
-
-async def run_node(config: Config, *, log: EventLog, content: ClinicalContent, supervisor_gone: asyncio.Event) -> int:
-    """Run a node until SIGTERM, SIGINT, the end of its supervisor, or a failure; returns the exit code.
-
-    Raises:
-        JournalError, ControlError, OSError: It could not start.
-    """
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    async with running_node(config, log=log, content=content) as node:
-        log.event(NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__)
-        await _first_of(asked, node.failed, supervisor_gone)
-        if not node.failed.is_set():
-            await node.drain()
-    log.event(NODE_STOPPED, node=config.node.name)
-    return EXIT_FAILED if node.failed.is_set() else 0
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(event.wait()) for event in events]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-
-
-EXIT_FAILED = 70
-"""The node found a fault of its own, or its journal is broken: start it again."""
-EXIT_CANNOT_START = 75
-"""An address, the journal or the control socket could not be had: perhaps later."""

@@ -48,6 +48,7 @@ from interceptor.telemetry.events import (
     DECIDING_FAILED,
     DECIDING_TOOK_TOO_LONG,
     HOLD_REFUSED,
+    MESSAGE_LEFT_UNANSWERED,
     MESSAGE_QUARANTINED,
     EventLog,
 )
@@ -184,7 +185,9 @@ class Passage:
     def begin(self) -> None:
         """Set the message on its way. What has to be waited for comes back by callbacks or runs as a task."""
         raw, header = self._raw, self._header
-        self._parts.metrics.message_bytes.observe(len(raw))
+        metrics = self._parts.metrics
+        metrics.message_bytes.observe(len(raw))
+        metrics.last_message.set_to_current_time()
         if header is None or self._is_truncated:
             self._begin_unreadable(raw, header, truncated=self._is_truncated)
         elif self._parts.options.custody is CustodyKind.STORE:
@@ -355,8 +358,12 @@ class Passage:
         if not answer.final:
             return
         self._request = None
-        is_answered = answer.status in (AnswerStatus.ANSWERED, AnswerStatus.NOT_EXPECTED)
-        self._done(self._outcome if is_answered else MessageOutcome.UNANSWERED)
+        if answer.status in (AnswerStatus.ANSWERED, AnswerStatus.NOT_EXPECTED):
+            self._done(self._outcome)
+        else:
+            parts = self._parts
+            parts.log.event(MESSAGE_LEFT_UNANSWERED, route=parts.options.name, reason=answer.status.value)
+            self._done(MessageOutcome.UNANSWERED)
 
     # Custody: we answer.
 

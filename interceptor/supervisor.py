@@ -1,4 +1,4 @@
-"""`interceptor run`: start the node as a process of its own, and start it again when it ends unasked.
+"""`interceptor run`: the node as a process of its own, and the supervisor that starts it again when it ends unasked.
 
 The node may be killed, or stop itself over a broken journal, at any moment; what it acknowledged is in the
 journal, so starting again is always right. The node knows its supervisor by a pipe: when the supervisor
@@ -15,7 +15,18 @@ import sys
 import time
 from collections.abc import Sequence
 
-from interceptor.telemetry.events import PROCESS_ENDED, PROCESS_STARTED, SIGNAL_RECEIVED, EventLog
+from interceptor import __version__
+from interceptor.config.schema import Config
+from interceptor.decision.clinical_content import ClinicalContent
+from interceptor.node import running_node
+from interceptor.telemetry.events import (
+    NODE_STARTED,
+    NODE_STOPPED,
+    PROCESS_ENDED,
+    PROCESS_STARTED,
+    SIGNAL_RECEIVED,
+    EventLog,
+)
 
 PIPE_VARIABLE = "INTERCEPTOR_SUPERVISOR_FD"
 PAUSE_SECONDS_MIN = 0.1
@@ -47,7 +58,7 @@ async def supervise(
         began = time.monotonic()
         code = await _run_once(command, stop, log=log, stop_seconds_max=stop_seconds_max)
         if stop.is_set():
-            return code if code > 0 else 0
+            return max(0, code)
         lived = time.monotonic() - began
         if is_first and lived < STARTING_SECONDS and code in give_up_codes:
             return code
@@ -123,3 +134,36 @@ def _pipe_readable(descriptor: int, gone: asyncio.Event) -> None:
 def node_command(config_path: str) -> tuple[str, ...]:
     """The command line of the node process."""
     return (sys.executable, "-m", "interceptor", "run", "--node-only", "-c", config_path)
+
+
+async def run_node(config: Config, *, log: EventLog, content: ClinicalContent, supervisor_gone: asyncio.Event) -> int:
+    """Run a node until SIGTERM, SIGINT, the end of its supervisor, or a failure; returns the exit code.
+
+    Raises:
+        JournalError, ControlError, OSError: It could not start.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    async with running_node(config, log=log, content=content) as node:
+        log.event(NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__)
+        await _first_of(asked, node.failed, supervisor_gone)
+        if not node.failed.is_set():
+            await node.drain()
+    log.event(NODE_STOPPED, node=config.node.name)
+    return EXIT_FAILED if node.failed.is_set() else 0
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(event.wait()) for event in events]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+EXIT_FAILED = 70
+"""The node found a fault of its own, or its journal is broken: start it again."""
+EXIT_CANNOT_START = 75
+"""An address, the journal or the control socket could not be had: perhaps later."""

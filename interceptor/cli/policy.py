@@ -22,32 +22,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="policy")
 
 
-def run_eval(
-    requisitions: Path | None = typer.Option(None, "--requisitions", help="Labelled requisition lines (TSV)."),
-    negations: Path | None = typer.Option(None, "--negations", help="Labelled general sentences (TSV)."),
-    split: str = typer.Option("", "--split", help="Only requisition lines of this split."),
-    show_misses: bool = typer.Option(False, "--misses", help="Print every line that was read otherwise."),
-    site: str = typer.Option("example", "--site", help="Site profile whose text tables are read."),
-) -> None:
-    """Measure the text matcher: precision, recall and F1 per label.
-
-    Without files, the project's own labelled lines are read where a checkout has them. Exits with 1 when a goal is missed.
-    """
-    from interceptor.cli.policy_eval import run_policy_eval
-    from interceptor.config.mappings import find_mappings
-
-    if requisitions is None and negations is None:
-        folder = find_mappings().parent / "tests" / "evaluation"
-        if not folder.is_dir():
-            refuse("Name the labelled lines: --requisitions FILE, --negations FILE.", code=ExitCode.WRONG_USE)
-        requisitions, negations = folder / "requisitions.tsv", folder / "negation.tsv"
-    content = load_content(policy="spine-oncology", profile="default", site=site)
-    code = run_policy_eval(
-        content.tables.text, requisitions=requisitions, negations=negations, split=split, show_misses=show_misses
-    )
-    raise typer.Exit(code)
-
-
 def run_tests(
     profile: str = typer.Option("default", help="Profile of the policy."),
     vignettes: list[Path] | None = typer.Option(None, help="More vignettes: a site's own folder. May be repeated."),
@@ -89,12 +63,16 @@ def evaluate_text(
 ) -> None:
     """Measure how well the text matcher reads.
 
-    Exits with 1 when a goal is missed.
+    Without files, the project's own labelled lines are read where a checkout has them. Exits with 1 when a goal is missed.
     """
     from interceptor.cli.policy_eval import run_policy_eval
+    from interceptor.config.mappings import find_mappings
 
     if requisitions is None and negations is None:
-        refuse("Name at least one file: --requisitions FILE or --negations FILE.", code=ExitCode.WRONG_USE)
+        folder = find_mappings().parent / "tests" / "evaluation"
+        if not folder.is_dir():
+            refuse("Name at least one file: --requisitions FILE or --negations FILE.", code=ExitCode.WRONG_USE)
+        requisitions, negations = folder / "requisitions.tsv", folder / "negation.tsv"
     matcher = load_content(policy="spine-oncology", profile="default", site="example", mappings=mappings).tables.text
     code = run_policy_eval(
         matcher, requisitions=requisitions, negations=negations, split=split, show_misses=show_misses

@@ -47,8 +47,7 @@ def run(
 
 
 def _supervise(path: Path, config: "Config", log: "EventLog") -> int:
-    from interceptor.node import EXIT_CANNOT_START
-    from interceptor.supervisor import node_command, supervise
+    from interceptor.supervisor import EXIT_CANNOT_START, node_command, supervise
 
     return asyncio.run(
         supervise(
@@ -66,8 +65,8 @@ def _run_node(config: "Config", log: "EventLog") -> int:
     from interceptor.config.mappings import MappingsError
     from interceptor.control.protocol import ControlError
     from interceptor.journal.port import JournalError
-    from interceptor.node import EXIT_CANNOT_START, load_content, run_node
-    from interceptor.supervisor import watch_supervisor
+    from interceptor.node import load_content
+    from interceptor.supervisor import EXIT_CANNOT_START, run_node, watch_supervisor
     from interceptor.telemetry.log import capture_library_logs
 
     capture_library_logs(log)

@@ -45,6 +45,11 @@ class RunningCommand:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def read_line(self) -> str:
         """The next line of its output; "" at the end. Waits for it."""
         assert self._process.stdout is not None
