@@ -32,6 +32,12 @@ NEGATION_F1_MIN = 0.96
 _CANCER = "cancer known or suspected"
 
 
+def find_evaluation_folder() -> Path | None:
+    """Return the folder of the evaluation lines in a checkout; None in an installed package, which has none."""
+    folder = Path(__file__).resolve().parents[2] / "tests" / "evaluation"
+    return folder if folder.is_dir() else None
+
+
 def run_policy_eval(
     matcher: TextMatcher,
     *,

@@ -46,6 +46,7 @@ class Element:
         word: The first token.
         number: The value of the last number among the tokens, None when there is none.
         terms: What it is a mention of; ambiguous terms are left out until they are resolved.
+        idle: True for filler that is nothing else; a walk passes over it.
         organ_name: The organ beside it, for a cancer.
         assertion: What the cues say, strongest so far.
         cue_index: Index of the element that set the assertion; -1 for none.
@@ -67,6 +68,7 @@ class Element:
     filler: bool = False
     known: bool = False
     labels: frozenset[TextLabel] = _NO_LABELS
+    idle: bool = False
     organ_name: str = ""
     bone_tropic: bool = False
     assertion: Assertion = Assertion.AFFIRMED
@@ -128,7 +130,7 @@ def split_elements(tokens: Tokens, tables: TextTables) -> list[Element]:
 def _element(words: list[str], first: int, last: int, phrase: Phrase | None) -> Element:
     word = words[first]
     if phrase is None:
-        return Element(first, last, word, _number(words, first, last))
+        return Element(first, last, word, _number(words, first, last) if word[0].isdigit() else None)
     return Element(
         first,
         last,
@@ -143,6 +145,7 @@ def _element(words: list[str], first: int, last: int, phrase: Phrase | None) -> 
         phrase.filler,
         True,  # noqa: FBT003  # known; positions are faster here, and this runs for every word
         phrase.labels,
+        phrase.idle,
     )
 
 

@@ -24,6 +24,13 @@ CANCERS = frozenset({TextLabel.CANCER, TextLabel.HAEMATOLOGIC})
 
 LIST_BREAKERS = frozenset({BreakerKind.OR, BreakerKind.AND, BreakerKind.SLASH})
 
+_DIVIDERS = LIST_BREAKERS | {BreakerKind.COMMA}
+
+_OR = BreakerKind.OR
+
+# "s/p fall", "after MVC": the injury is the reason for the order, not a thing of the past.
+_EVENT_WORDS = frozenset({"s", "sp", "status", "post", "after", "following"})
+
 # What gives a cause is told, not denied or asked ("cannot walk because of pain").
 _ENDS = frozenset({BreakerKind.SENTENCE, BreakerKind.CAUSE})
 
@@ -70,7 +77,12 @@ def reached_forward(elements: Sequence[Element], index: int, cue: Cue) -> list[i
     walk = _walk_forward(elements, index, cue)
     if cue.reach in (Reach.FIRST, Reach.NEAREST):
         walk.members = _first_members(elements, walk)
-    return [place for position, (place, _item) in enumerate(walk.members) if _reaches(elements, walk, position, cue)]
+    after_event = elements[index].word in _EVENT_WORDS
+    return [
+        place
+        for position, (place, _item) in enumerate(walk.members)
+        if _reaches(elements, walk, position, cue) and not (after_event and TextLabel.TRAUMA in elements[place].labels)
+    ]
 
 
 def _first_members(elements: Sequence[Element], walk: _Walk) -> list[tuple[int, int]]:
@@ -90,23 +102,26 @@ def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
     crosses = cue.reach is Reach.LIST or cue.kind in (CueKind.NEGATION, CueKind.SUSPICION)
     for place in range(index + 1, min(len(elements), index + 1 + WINDOW)):
         element = elements[place]
-        breaker = element.breaker
-        if breaker in _ENDS or (breaker is BreakerKind.QUESTION and content_seen) or _is_known(element, cue):
-            break
-        if breaker is BreakerKind.COMMA or breaker in LIST_BREAKERS:
-            if breaker is BreakerKind.COMMA and content_seen and not crosses:
-                break
-            walk.divide(element, content_seen=content_seen)
-            previous = element
+        if element.idle:
             continue
-        fresh = previous is cue_element or (previous.cue is not None and not content_seen)
-        joined = previous.breaker is BreakerKind.OR
-        if content_seen and not joined and not fresh and _parts(element, cue):
+        breaker = element.breaker
+        if breaker is not None:
+            if breaker in _ENDS or (content_seen and breaker is BreakerKind.QUESTION):
+                break
+            if breaker in _DIVIDERS:
+                if content_seen and not crosses and breaker is BreakerKind.COMMA:
+                    break
+                walk.divide(element, content_seen=content_seen)
+                previous = element
+                continue
+        if element.cue is not None and _is_known(element, cue):
+            break
+        if content_seen and previous is not cue_element and _parts(element, cue) and previous.breaker is not _OR:
             if walk.item and breaker is not BreakerKind.RESET:
                 walk.stated.add(walk.item)
             break
         content_seen = walk.take(place, element, is_content=_is_content(element, cue)) or content_seen
-        if breaker is not BreakerKind.JOINER and not element.filler:
+        if not element.filler and breaker is not BreakerKind.JOINER:
             previous = element
     return walk
 

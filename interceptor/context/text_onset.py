@@ -20,11 +20,14 @@ NEW_DAYS_BELOW = 84
 WINDOW = 40
 
 # "Since 2015": the reader knows no clock; a year is named for what lasts longer than twelve weeks.
-_YEARS = range(1930, 2100)
+_FIRST_YEAR, _LAST_YEAR = 1930, 2099
 
 _YEAR_DAYS = 365
 
 _SYMPTOMS = frozenset({TextLabel.DEFICIT, TextLabel.RADICULAR, TextLabel.PAIN})
+
+# The time of an injury matters too: an old one is history.
+_TIMED = _SYMPTOMS | {TextLabel.TRAUMA}
 
 # A range or a phrase of time is at most this many elements: "2 to 3 weeks", "past few days".
 _PHRASE_MAX = 4
@@ -44,7 +47,7 @@ def attach_onsets(elements: Sequence[Element]) -> None:
             if term.detail == "old" and element.onset is Onset.UNKNOWN:
                 element.onset = Onset.NOT_NEW
         word = element.onset_word
-        if word is None and element.number in _YEARS and index and elements[index - 1].word == "since":
+        if word is None and index and elements[index - 1].word == "since" and _is_year(element.number):
             _attach_time(elements, index, index, _YEAR_DAYS)
         if word is None or _is_denied(elements, index):
             continue
@@ -63,6 +66,10 @@ def attach_onsets(elements: Sequence[Element]) -> None:
                 pass
 
 
+def _is_year(number: float | None) -> bool:
+    return number is not None and _FIRST_YEAR <= number <= _LAST_YEAR
+
+
 def _is_denied(elements: Sequence[Element], index: int) -> bool:
     before = elements[index - 1] if index else None
     return before is not None and before.cue is not None and before.cue.kind is CueKind.NEGATION
@@ -72,7 +79,7 @@ def _mark(element: Element, onset: Onset) -> bool:
     """Give *element* the onset; return True when it is a mention, whether or not a symptom."""
     if not element.terms:
         return False
-    if not element.labels.isdisjoint(_SYMPTOMS) and element.onset is not Onset.NEW:
+    if not element.labels.isdisjoint(_TIMED) and element.onset is not Onset.NEW:
         element.onset = onset
     return True
 

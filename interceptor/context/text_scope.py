@@ -41,20 +41,31 @@ _ASKED_BACKWARD = Cue(kind=CueKind.SUSPICION, forward=False, backward=True, reac
 _TREATED = Cue(kind=CueKind.HISTORY, forward=False, backward=True, reach=Reach.NEAREST, labels="oncology")
 
 
+_TIMED = SYMPTOMS | {TextLabel.TRAUMA}
+
+_ANSWERS = frozenset({BreakerKind.ANSWER_NO, BreakerKind.ANSWER_YES})
+
+_QUESTIONS = _ANSWERS | {BreakerKind.QUESTION}
+
+_SILENT = frozenset({CueKind.AFFIRMATION, CueKind.IGNORED})
+
+
 def assign_assertions(elements: Sequence[Element]) -> None:
     """Set the assertion of every mention from the cues around it."""
     for element in elements:
         if element.terms and element.terms[0].detail == "negated":
             element.assertion = Assertion.NEGATED
+        elif TextLabel.TRAUMA in element.labels and element.onset is Onset.NOT_NEW:
+            element.assertion = Assertion.HISTORY
     for index, element in enumerate(elements):
-        cue = element.cue
-        if element.breaker in (BreakerKind.ANSWER_NO, BreakerKind.ANSWER_YES) or _is_answer(elements, index):
-            _answer(elements, index)
-        elif element.breaker is BreakerKind.QUESTION:
-            _question(elements, index)
-        elif cue is None or cue.kind in (CueKind.AFFIRMATION, CueKind.IGNORED):
+        cue, breaker = element.cue, element.breaker
+        if cue is None and breaker not in _QUESTIONS:
             continue
-        else:
+        if breaker in _ANSWERS or _is_answer(elements, index):
+            _answer(elements, index)
+        elif breaker is BreakerKind.QUESTION:
+            _question(elements, index)
+        elif cue is not None and cue.kind not in _SILENT:
             # "Mets suspected, LBP" looks back, "suspected mets" forward.
             # "fx vs mets" both ways.
             backward_only = cue.backward and cue.kind is not CueKind.RELATIVE and _ends_item(elements, index)
@@ -85,7 +96,7 @@ def _set(elements: Sequence[Element], index: int, assertion: Assertion, cue_inde
 
 def _can_be_past(element: Element) -> bool:
     # "Three weeks' history of back pain" and "h/o CKD 4" speak of today.
-    if not element.labels.isdisjoint(SYMPTOMS):
+    if not element.labels.isdisjoint(_TIMED):
         return element.onset is not Onset.NEW
     return TextLabel.RENAL not in element.labels
 
@@ -208,7 +219,7 @@ def _answer(elements: Sequence[Element], index: int) -> None:
 def _question(elements: Sequence[Element], index: int) -> None:
     """Read a question mark: "?mets" asks forward, "mets?" backward."""
     after = elements[index + 1] if index + 1 < len(elements) else None
-    if after is not None and (after.breaker in (BreakerKind.ANSWER_NO, BreakerKind.ANSWER_YES)):
+    if after is not None and (after.breaker in _ANSWERS):
         return
     if after is not None and _is_answer(elements, index + 1):
         return

@@ -165,6 +165,7 @@ class Phrase:
         settled: The meanings that need nothing beside them.
         ambiguous: The meanings that need something beside them.
         labels: The labels of the settled meanings.
+        idle: True for filler that is nothing else.
     """
 
     terms: list[Term] = field(default_factory=list)
@@ -176,6 +177,7 @@ class Phrase:
     organ: Organ | None = None
     onset: OnsetWord | None = None
     filler: bool = False
+    idle: bool = False
 
 
 class TrieNode(dict[str, "TrieNode"]):
@@ -330,6 +332,9 @@ class _Builder:
         for row in rows:
             for phrase in self.phrases(row):
                 phrase.filler = True
+                # Fillers are read last, so every other role of the phrase is known by now.
+                others = (phrase.terms, phrase.cue, phrase.breaker, phrase.organ, phrase.onset)
+                phrase.idle = not any(others)
 
 
 _COLUMNS = {

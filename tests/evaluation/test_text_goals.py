@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from interceptor.cli.policy_eval import EXIT_DONE, EXIT_GOAL_MISSED, EXIT_WRONG_USE, run_policy_eval
+from interceptor.cli.policy_eval import (
+    EXIT_DONE,
+    EXIT_GOAL_MISSED,
+    EXIT_WRONG_USE,
+    find_evaluation_folder,
+    run_policy_eval,
+)
 from interceptor.context.text_evaluation import (
     EvaluationFileError,
     Score,
@@ -61,6 +67,10 @@ def test_the_command_prints_a_row_for_each_label() -> None:
     assert code == EXIT_DONE
     for label in ("oncology metastatic", "symptom deficit", "onset not_new", "assertion negated", "negation negated"):
         assert label in printed
+
+
+def test_a_checkout_finds_its_own_lines() -> None:
+    assert find_evaluation_folder() == FOLDER
 
 
 def test_a_missed_goal_ends_with_one_and_shows_the_line(tmp_path: Path) -> None:
