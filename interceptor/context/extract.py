@@ -34,7 +34,7 @@ from interceptor.context.text_matcher import TextMatcher
 from interceptor.context.text_reading import Assertion, Mention, TextReading
 from interceptor.context.urgency import read_planned_start, read_urgency
 from interceptor.context.vocabulary import ControlKind, ExceptionKind, FactName, LookupStatus
-from interceptor.message.group import OrderGroup, header_segments
+from interceptor.message.group import OrderGroup
 from interceptor.message.view import MessageView, Segment
 
 _EXCEPTION_ORDER = tuple(ExceptionKind)
@@ -280,7 +280,7 @@ class OrderFacts:
 
     @property
     def _header(self) -> tuple[Segment, ...]:
-        return self._once("header", lambda: header_segments(self._view))
+        return self._once("header", lambda: _header_of(self._view))
 
     @property
     def _own_patient_groups(self) -> Sequence[OrderGroup]:
@@ -316,6 +316,15 @@ class OrderFacts:
         return self._once(
             "condition mentions", lambda: list(_read_condition_texts(patient.conditions, self._tables.text))
         )
+
+
+def _header_of(view: MessageView) -> tuple[Segment, ...]:
+    """The segments before the first order, without finding all orders again."""
+    segments = view.segments
+    for segment in segments:
+        if segment.name in ("ORC", "OBR"):
+            return segments[: segment.index]
+    return segments
 
 
 def _read_condition_texts(conditions: Iterable[Condition], matcher: TextMatcher) -> Iterable[PlacedMention]:
