@@ -19,7 +19,7 @@ PHRASE_WORDS_MAX = 12
 """Longest phrase in tokens; it bounds the steps per token of the matcher."""
 
 PHRASES_MAX = 200_000
-"""More than this from one folder is a mistake in a set, not a table (the shipped ones make about 15,000)."""
+"""More than this from one folder is a mistake in a set, not a table (the shipped ones make about 40,000)."""
 
 SPELLING_LENGTH_MIN = 7
 """Words shorter than this are never taken for a misspelling: too many real words lie one letter apart."""
