@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.target import CannotStart
-from tests.benchmarks.throughput import Plan, measure, report
+from tests.benchmarks.throughput import TARGETS, Plan, measure, report
 
 
 def say(line: str) -> None:
@@ -46,6 +46,7 @@ def main() -> int:
     say(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory(prefix="interceptor-bench-", dir=chosen.folder) as name:
         folder = Path(name)
+        missing: list[str] = []
         if chosen.only != "micro":
             try:
                 measurements = measure(plan, folder, note)
@@ -54,10 +55,13 @@ def main() -> int:
                 return 1
             for line in report(measurements):
                 say(line)
+            missing = [name for name in TARGETS if name not in {found.target for found in measurements}]
+            if missing:
+                say(f"not measured, could not start: {', '.join(missing)}")
         if chosen.only != "throughput":
             for line in report_micro(folder, 0.3 if chosen.quick else 1.0):
                 say(line)
-    return 0
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":

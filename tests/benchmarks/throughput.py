@@ -16,6 +16,7 @@ from tests.benchmarks.messages import write_mix
 from tests.benchmarks.target import CannotStart, Target, compile_program, node, port_printing, read_processor_seconds
 
 BASELINE = "relay uvloop"
+TARGETS = ("direct", "relay asyncio", BASELINE, "frame relay", "ours shadow", "ours enforce", "ours store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Measurement:
 
 
 def measure(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Measurement]:
-    """Run the whole plan. Targets that cannot start are named and left out.
+    """Run the whole plan; *say* is told what goes on, and which targets could not start and are left out.
 
     Raises:
         CannotStart: There is no load generator or no filler.

@@ -39,22 +39,22 @@ def each_byte(stream: bytes) -> list[bytes]:
     return [stream[offset : offset + 1] for offset in range(len(stream))]
 
 
+def decode_to_error(chunks: Iterable[bytes], options: FrameOptions) -> tuple[list[Frame], FramingError]:
+    decoder = FrameDecoder(options)
+    frames: list[Frame] = []
+    for chunk in chunks:
+        decoder.receive_data(chunk)
+        try:
+            frames += iter(decoder.next_frame, None)
+        except FramingError as error:
+            return frames, error
+    pytest.fail("no FramingError")
+
+
 def fail(stream: bytes, options: FrameOptions | None = None) -> tuple[list[Frame], FramingError]:
     """The frames before the error, and the error: the same for the whole stream at once and byte by byte."""
-    results: list[tuple[list[Frame], FramingError]] = []
-    for chunks in ([stream], each_byte(stream)):
-        decoder = FrameDecoder(options or FrameOptions())
-        frames: list[Frame] = []
-        try:
-            for chunk in chunks:
-                decoder.receive_data(chunk)
-                while (frame := decoder.next_frame()) is not None:
-                    frames.append(frame)
-        except FramingError as raised:
-            results.append((frames, raised))
-        else:
-            pytest.fail("no FramingError")
-    (frames, error), (other_frames, other) = results
+    frames, error = decode_to_error([stream], options or FrameOptions())
+    other_frames, other = decode_to_error(each_byte(stream), options or FrameOptions())
     assert frames == other_frames
     assert (error.reason, error.offset, error.head) == (other.reason, other.offset, other.head)
     return frames, error
