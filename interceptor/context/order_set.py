@@ -137,19 +137,19 @@ def _order_day(view: MessageView, orc: Segment, obr: Segment | None) -> str:
 def counting_members(members: Sequence[SetMember], *, at: datetime, window_seconds: float) -> tuple[SetMember, ...]:
     """Members that a set judged at this time is made of, in order of arrival.
 
-    Cancelled orders do not count. One that has left our custody counts for `window_seconds` after it arrived:
-    its siblings may still be on their way. Of several with one key, the latest counts (a change).
+    Cancelled orders do not count. One that has left our custody counts for `window_seconds` after it arrived,
+    because its siblings may still be on their way, and for as long as we keep any other order of the set: what
+    is wanted of that one is to go with those that left. Of several with one key, the latest counts (a change).
     """
     latest: dict[str, SetMember] = {}
     for member in sorted(members, key=lambda one: one.arrived_at):
         latest.pop(member.order_key, None)
         latest[member.order_key] = member
     window = timedelta(seconds=window_seconds)
-    return tuple(
-        member
-        for member in latest.values()
-        if not member.cancelled and (member.in_custody or abs(at - member.arrived_at) <= window)
-    )
+    live = [member for member in latest.values() if not member.cancelled]
+    if any(member.in_custody for member in live):
+        return tuple(live)
+    return tuple(member for member in live if abs(at - member.arrived_at) <= window)
 
 
 def judge_set(members: Sequence[SetMember]) -> tuple[SetVerdict, ...]:

@@ -302,8 +302,9 @@ def _judge(members: Sequence[SetMember | None], known: _Known) -> tuple[dict[int
     for key in dict.fromkeys(member.set_key for member in members if member is not None):
         own = {index: member for index, member in enumerate(members) if member is not None and member.set_key == key}
         own_keys = {member.order_key for member in own.values()}
-        earlier = [one for one in known.waiting if one.set_key == key and one.order_key not in own_keys]
-        earlier_counting = counting_members(earlier, at=known.arrived_at, window_seconds=known.window_seconds)
+        of_set = [one for one in known.waiting if one.set_key == key]
+        counting = counting_members(of_set, at=known.arrived_at, window_seconds=known.window_seconds)
+        earlier_counting = [one for one in counting if one.order_key not in own_keys]
         judged = judge_set((*earlier_counting, *own.values()))
         for index, verdict in zip(own, judged[len(earlier_counting) :], strict=True):
             verdicts[index] = verdict

@@ -236,14 +236,13 @@ class _Simulation:
         withdrawn: frozenset[str],
         ours: frozenset[str] = frozenset(),
     ) -> tuple[OrderDecision, ...]:
-        own = {member_key(message.view, group) for group in order_groups(message.view)} - withdrawn
         return decide_message(
             message.view,
             content=self._content,
             evidence=self._evidence(message.view),
             as_of=message.as_of,
             arrived_at=message.arrived_at,
-            waiting=[member for key, member in self._members.items() if key not in own],
+            waiting=tuple(self._members.values()),
             ours=ours,
             withdrawn=withdrawn,
             window_seconds=self._options.window_seconds,

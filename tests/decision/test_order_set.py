@@ -151,6 +151,11 @@ def test_an_order_in_custody_counts_however_late_its_sibling_is() -> None:
     assert counting(member("held", in_custody=True), after_seconds=7200) == ["held"]
 
 
+def test_an_order_that_has_left_counts_while_a_sibling_is_in_custody() -> None:
+    """Two right orders went on, the defective third is held: its correction must meet them."""
+    assert counting(member("gone"), member("held", in_custody=True), after_seconds=7200) == ["gone", "held"]
+
+
 def test_a_cancelled_order_never_counts() -> None:
     assert counting(member("a", in_custody=True), member("b", cancelled=True), after_seconds=1) == ["a"]
 

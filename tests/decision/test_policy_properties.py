@@ -123,4 +123,5 @@ def test_the_order_of_conditions_within_a_row_decides_nothing(
     random.shuffle(reasons)
     shuffled = compile_policy(replace(document, rows=tuple(rows), reasons=tuple(reasons)), policy.profile)
     plain = facts(**given_words)
-    assert decide(shuffled, plain, part) == decide(profile, plain, part)
+    one, other = decide(shuffled, plain, part), decide(profile, plain, part)
+    assert (one.disposition, one.findings, one.escalate) == (other.disposition, other.findings, other.escalate)
