@@ -19,8 +19,6 @@ EntryId = NewType("EntryId", int)
 """Our own number of an order in custody: positive, never used twice."""
 MessageId = NewType("MessageId", int)
 OutboxId = NewType("OutboxId", int)
-
-
 OutgoingKind = Literal["order", "message", "notice"]
 """What an outgoing message is: "order" moves its entry when acknowledged or dead, "message" is anything else of
 the placer's, "notice" is ours, to the placer."""
@@ -45,11 +43,7 @@ class JournalReason(StrEnum):
 
 
 class JournalError(Exception):
-    """Something with the journal's storage; never carries message content.
-
-    Attributes:
-        reason: A word of the closed set.
-    """
+    """Something with the journal's storage; `reason` is of the closed set. Never carries message content."""
 
     def __init__(self, reason: JournalReason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))

@@ -88,6 +88,7 @@ async def test_pulling_the_plug_loses_nothing_that_was_acknowledged(capsys: pyte
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(1800)
 @pytest.mark.fault(2)
 @pytest.mark.hazard("H3")
 async def test_pulling_the_plug_many_times_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:

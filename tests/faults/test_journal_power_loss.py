@@ -99,6 +99,7 @@ async def test_this_lane_sees_what_a_weaker_setting_loses(monkeypatch: pytest.Mo
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(1800)
 @pytest.mark.fault(2)
 @pytest.mark.hazard("H3")
 async def test_power_loss_many_times_loses_nothing_that_was_acknowledged(capsys: pytest.CaptureFixture[str]) -> None:

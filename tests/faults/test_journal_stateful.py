@@ -61,6 +61,7 @@ from tests.support.journal_values import (
 
 SETTINGS = SqliteSettings(reader_count=1, writer=WriterSettings(free_bytes_min=0, reserve_size=4096))
 REVIEWERS = st.sampled_from(["ann", "bob"])
+DECISIONS = st.sampled_from([LifecycleEvent.RELEASED, LifecycleEvent.RETURNED_TO_ORDERER])
 KINDS = st.sampled_from([OrderState.HELD, OrderState.PARKED, OrderState.QUEUED])
 
 
@@ -74,8 +75,8 @@ class Order:
     decisions: int = 0
 
 
-class Custody(RuleBasedStateMachine):
-    """See the module."""
+class World(RuleBasedStateMachine):
+    """A journal that can be killed, and what everybody knows of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,6 +138,28 @@ class Custody(RuleBasedStateMachine):
         control, order = segments["ORC"].split("|")
         self.filler.append((order, f"{control} {row.control_id.decode()}"))
 
+    def order_of(self, entry_id: EntryId) -> Order:
+        found = [order for order in self.orders.values() if order.entry_id == entry_id]
+        assert found, "an order that nobody placed"
+        return found[0]
+
+    def deliver_one(self) -> bool:
+        """The filler takes the next message; False when none is due."""
+        row = self.run(self.journal.claim_next("ris", at=DEADLINE, inflight=True))
+        if row is None:
+            return False
+        self.deliver(row)
+        self.run(self.journal.record_acked(row.outbox_id, at=NOW, acknowledgment=b"AA"))
+        return True
+
+    def was_refused(self, order: str) -> bool:
+        entry_id = self.orders[order].entry_id
+        return any(row.action == "refused" for row in self.run(self.journal.audit_rows(entry_id=entry_id)))
+
+
+class Custody(World):
+    """What can happen, and what must be so at every moment."""
+
     # The placer.
 
     @rule(state=KINDS)
@@ -189,24 +212,38 @@ class Custody(RuleBasedStateMachine):
     def reviewer_opens(self, data: st.DataObject, who: str) -> None:
         self.pages[who] = self.entry(data.draw(st.sampled_from(list(self.orders.values()))))
 
-    @rule(who=REVIEWERS, event=st.sampled_from([LifecycleEvent.RELEASED, LifecycleEvent.RETURNED_TO_ORDERER]))
+    @rule(who=REVIEWERS, event=DECISIONS)
     def reviewer_decides(self, who: str, event: LifecycleEvent) -> None:
         seen = self.pages.get(who)
-        if seen is None or seen.state not in WAITING_STATES:
-            return
-        leaves = self.released(seen) if event is LifecycleEvent.RELEASED else ()
-        change = step(
-            seen.entry_id, event, state=seen.state, version=seen.version, actor=f"user:{who}", outgoing=leaves
-        )
-        done = self.run(self.journal.apply_change(change, at=NOW))
-        assert isinstance(done, ChangeDone | Conflict)
-        if isinstance(done, ChangeDone):
-            self.order_of(seen.entry_id).decisions += 1
+        if seen is not None and seen.state in WAITING_STATES:
+            self.decide_at_once(seen, (event,))
 
-    def order_of(self, entry_id: EntryId) -> Order:
-        found = [order for order in self.orders.values() if order.entry_id == entry_id]
-        assert found, "an order that nobody placed"
-        return found[0]
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data(), events=st.tuples(DECISIONS, DECISIONS))
+    def two_reviewers_decide_at_once(self, data: st.DataObject, events: tuple[LifecycleEvent, ...]) -> None:
+        seen = self.entry(data.draw(st.sampled_from(list(self.orders.values()))))
+        if seen.state in WAITING_STATES:
+            self.decide_at_once(seen, events)
+
+    def decide_at_once(self, seen: Entry, events: tuple[LifecycleEvent, ...]) -> None:
+        """Decisions on an order as it was seen, all on their way before the first is written."""
+        leaves = self.released(seen)
+        changes = [
+            step(
+                seen.entry_id,
+                event,
+                state=seen.state,
+                version=seen.version,
+                outgoing=leaves if event is LifecycleEvent.RELEASED else (),
+            )
+            for event in events
+        ]
+
+        async def decide() -> list[ChangeDone | Conflict]:
+            return await asyncio.gather(*(self.journal.apply_change(change, at=NOW) for change in changes))
+
+        done = self.run(decide())
+        self.order_of(seen.entry_id).decisions += sum(isinstance(one, ChangeDone) for one in done)
 
     @rule(who=REVIEWERS)
     def reviewer_comments(self, who: str) -> None:
@@ -248,14 +285,6 @@ class Custody(RuleBasedStateMachine):
     def filler_takes_one(self) -> None:
         self.deliver_one()
 
-    def deliver_one(self) -> bool:
-        row = self.run(self.journal.claim_next("ris", at=DEADLINE, inflight=True))
-        if row is None:
-            return False
-        self.deliver(row)
-        self.run(self.journal.record_acked(row.outbox_id, at=NOW, acknowledgment=b"AA"))
-        return True
-
     @rule()
     def filler_refuses_one(self) -> None:
         row = self.run(self.journal.claim_next("ris", at=DEADLINE, inflight=True))
@@ -292,10 +321,6 @@ class Custody(RuleBasedStateMachine):
                 seen.add(order)
             elif self.entry(self.orders[order]).state is not OrderState.WITHDRAWN:
                 assert order in seen or self.was_refused(order), (order, self.filler)
-
-    def was_refused(self, order: str) -> bool:
-        entry_id = self.orders[order].entry_id
-        return any(row.action == "refused" for row in self.run(self.journal.audit_rows(entry_id=entry_id)))
 
     @invariant()
     def what_waits_or_ended_unseen_was_never_sent(self) -> None:
@@ -388,6 +413,7 @@ def test_the_machine_finds_seeded_bugs(
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(1800)
 @pytest.mark.hazard("H4")
 @pytest.mark.fault(1)
 @pytest.mark.fault(46)

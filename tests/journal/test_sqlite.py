@@ -11,6 +11,9 @@ from interceptor.journal.sqlite_writer import WriterSettings
 from tests.support.journal_conformance import JournalConformance
 
 
+# The markers stand here, where each adapter is named: the suite itself is no test module.
+@pytest.mark.hazard("H4", "H5", "H12", "H15")
+@pytest.mark.fault(19, 20, 44)
 class TestSqliteJournal(JournalConformance):
     @pytest.fixture
     async def journal(self) -> AsyncIterator[SqliteJournal]:

@@ -130,12 +130,11 @@ async def _deliver(journal: Journal, ledger: Ledger) -> None:
     try:
         row: OutboxRow | None = None
         while True:
+            row = row or await journal.claim_next(LANE, at=NOW, inflight=True)
             if row is None:
-                row = await journal.claim_next(LANE, at=NOW, inflight=True)
-                if row is None:
-                    await asyncio.sleep(0.001)
-                    continue
-            row = await _send(journal, ledger, row)
+                await asyncio.sleep(0.001)
+            else:
+                row = await _send(journal, ledger, row)
     except JournalError:
         return
 
