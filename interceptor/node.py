@@ -43,7 +43,7 @@ from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
 from interceptor.journal.sqlite_salvage import set_aside
 from interceptor.journal.sqlite_writer import CommitReport
-from interceptor.journal.turn import DUPLICATE_WINDOW
+from interceptor.journal.turn_parts import DUPLICATE_WINDOW
 from interceptor.listener import Listener, drain, listen, show_open_frames
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.route_desk import RouteDesk

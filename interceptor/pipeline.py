@@ -36,15 +36,17 @@ from interceptor.context.extract import EvidenceNeeded
 from interceptor.context.patient import PatientEvidence
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision
-from interceptor.journal.custody import Custody, keys_of_content
+from interceptor.journal.custody import Custody
+from interceptor.journal.order_index import keys_of_content
 from interceptor.journal.port import AlreadyTaken, IntakeDone, JournalBroken, JournalError, StoredAnswer
-from interceptor.journal.turn import Inbound, PassOn, Taken, TurnResult
+from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnResult
 from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment
 from interceptor.message.group import is_order_message
 from interceptor.message.header import Header, peek_header
 from interceptor.message.view import MessageView
 from interceptor.telemetry.events import (
     ANNOTATION_REFUSED,
+    CONTROL_ID_REUSED,
     DECIDING_FAILED,
     DECIDING_TOOK_TOO_LONG,
     HOLD_REFUSED,
@@ -329,7 +331,8 @@ class Passage:
 
         def answered(answer: Answer) -> None:
             code = answer.acknowledgment.code if answer.acknowledgment else None
-            if original is not None and code is not None and not code.is_accept and not self._line.is_lost:
+            is_refused = answer.final and code is not None and not code.is_accept
+            if original is not None and code is not None and is_refused and not self._line.is_lost:
                 parts.log.event(
                     ANNOTATION_REFUSED, destination=parts.options.destination, route=parts.options.name, code=code.value
                 )
@@ -397,6 +400,9 @@ class Passage:
             case Taken():
                 if result.decision is not None:
                     self._parts.count(result.decision)
+                if result.done.control_id_reused:
+                    self._parts.metrics.control_id_reuses.inc()
+                    self._parts.log.event(CONTROL_ID_REUSED, route=self._parts.options.name)
                 if result.acknowledgment is not None:
                     self._acknowledge(result.acknowledgment, result.code, proof=result.done)
                 self._done(MessageOutcome.TAKEN)

@@ -29,7 +29,8 @@ from interceptor.journal.decision_record import decision_record
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import ReleaseParts
 from interceptor.journal.route_mode import HoldGate, RouteModes
-from interceptor.journal.turn import TurnParts, take_turn
+from interceptor.journal.turn import take_turn
+from interceptor.journal.turn_parts import TurnParts
 from interceptor.message.acknowledgment import AckCode, build_acknowledgment
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
@@ -87,7 +88,7 @@ class _KeptFromFiller:
 
     def __contains__(self, order_key: object) -> bool:
         unseen = WAITING_STATES | UNSEEN_ENDS
-        return any(order.state in unseen for order in self._custody.of_key(str(order_key)))
+        return any(order.state in unseen for order in self._custody.index.of_key(str(order_key)))
 
 
 class _Decider:

@@ -12,6 +12,7 @@ from interceptor.message.splice import Replacement, splice
 from interceptor.message.view import MessageView
 
 NEW_ORDER = "NW"
+REPLACED_ORDER = "RP"
 REPLACEMENT_ORDER = "RO"
 
 _EVENTS = {
@@ -32,10 +33,10 @@ def control_event(order_control: str) -> LifecycleEvent:
 
 
 def as_new_order(view: MessageView, group: OrderGroup) -> bytes:
-    """Return the message with ORC-1 of *group* as NW; the message itself when it is NW already.
+    """Return the message with ORC-1 of *group* as NW; the message itself when it is NW already or has no ORC-1.
 
     Raises:
-        SpliceError: The order has no ORC-1 to rewrite, or the proof failed.
+        SpliceError: The proof failed.
     """
     span = group.orc.span(1)
     if group.orc.text(1).strip().upper() == NEW_ORDER or span is None:

@@ -8,6 +8,7 @@ A plan is a value. It never says that an order is dropped: every order group of 
 or in exactly one of `held`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,7 +103,7 @@ def plan_message(
         return passing(view)
     would_hold = tuple(order for order in orders if order.decision.disposition is Disposition.HOLD)
     is_enforcing = mode is RouteMode.ENFORCE
-    refusal = (no_hold or _split_refusal(view, would_hold)) if is_enforcing else NoHoldReason.MODE
+    refusal = (no_hold or _split_refusal(view, orders, would_hold)) if is_enforcing else NoHoldReason.MODE
     is_holding = bool(would_hold) and refusal is None
     going = [order for order in orders if not (is_holding and order in would_hold)]
     view_going = view
@@ -128,10 +129,13 @@ def passing(view: MessageView) -> MessagePlan:
     )
 
 
-def _split_refusal(view: MessageView, would_hold: Sequence[OrderDecision]) -> NoHoldReason | None:
+def _split_refusal(
+    view: MessageView, orders: Sequence[OrderDecision], would_hold: Sequence[OrderDecision]
+) -> NoHoldReason | None:
     """A message that cannot be taken apart or answered unambiguously is never held (fault row 36)."""
     if not would_hold:
         return None
+    counts = Counter(order.order_key for order in orders)
     unclean = (
         view.is_batch
         or view.second_header_offset is not None
@@ -139,6 +143,8 @@ def _split_refusal(view: MessageView, would_hold: Sequence[OrderDecision]) -> No
         or not view.control_id
         or not can_annotate(view)
         or any(order.group.obr is None or order.group.orc.is_absent or not order.order_key for order in would_hold)
+        # Two orders under one number: a later cancel would reach only one of them.
+        or any(counts[order.order_key] > 1 for order in would_hold)
     )
     return NoHoldReason.CANNOT_SPLIT if unclean else None
 

@@ -6,7 +6,7 @@ what the patient has or has not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from interceptor.action.annotate import Annotation, Rating, annotate, can_annotate
 from interceptor.action.lifecycle import LifecycleEvent
@@ -55,7 +55,7 @@ def with_release_note(content: bytes, story: HoldStory, *, note_length: int) -> 
     groups = order_groups(view)
     if not can_annotate(view) or not groups or groups[0].obr is None:
         return content, None
-    at = story.released_at.strftime("%Y-%m-%d %H:%M UTC")
+    at = story.released_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     lines = [_SENTENCES[story.event].format(actor=story.actor or "a reviewer", at=at)]
     if story.comment:
         lines.append(f"Reason given: {story.comment}")

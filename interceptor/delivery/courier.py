@@ -9,6 +9,7 @@ possible duplicate. Cancelling `run` leaves the row as it stands; the next start
 Failures:
     filler away                 tried for ever, the pause grows to `retry_seconds_max`; nothing is given up
     no answer, or a wrong one   the same bytes again; after `disconnects_max` times in a row a dead letter
+    CA, and then nothing        delivered: with CA the filler has it in safe storage, and a resend would be a second order
     AE or CE                    again after a pause, `refusals_max` times, then a dead letter
     AR or CR                    a dead letter at once
     our note refused            the original once, without it, and an alarm
@@ -24,10 +25,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from interceptor.action.acknowledge import answer_count
 from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
 from interceptor.journal.port import JournalUnavailable, OutboxRow
 from interceptor.message.acknowledgment import AckCode
+from interceptor.message.header import peek_header
 from interceptor.telemetry.events import ANNOTATION_REFUSED, DELIVERY_GIVEN_UP, DELIVERY_RETRIED, EventLog
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
 
@@ -119,12 +122,26 @@ class Courier:
     async def _exchange(self, row: OutboxRow) -> Answer:
         """Send once and wait for the last answer. The destination bounds the wait."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        stored: Answer | None = None
 
         def take(answer: Answer) -> None:
-            if answer.final and not answered.done():
+            nonlocal stored
+            if answered.done():
+                return
+            if not answer.final:
+                stored = answer
+            elif answer.status is not AnswerStatus.ANSWERED and stored is not None:
+                answered.set_result(stored)
+            else:
                 answered.set_result(answer)
 
-        request = Request(content=row.content, control_id=row.control_id, on_answer=take)
+        header = peek_header(row.content)
+        request = Request(
+            content=row.content,
+            control_id=row.control_id,
+            on_answer=take,
+            answer_count=1 if header is None else answer_count(header),
+        )
         self._destination.submit(request)
         try:
             return await answered
@@ -186,7 +203,7 @@ class Courier:
                 row.outbox_id, at=self._now(), acknowledgment=acknowledgment, claim_next=claim_next
             )
         )
-        await self._custody.row_ended(row)
+        await self._until_journaled(lambda: self._custody.row_ended(row))
         return next_row
 
     async def _dead(self, row: OutboxRow, error: str, acknowledgment: bytes) -> None:
@@ -196,7 +213,7 @@ class Courier:
         await self._until_journaled(
             lambda: self._journal.record_dead(row.outbox_id, at=self._now(), error=error, acknowledgment=acknowledgment)
         )
-        await self._custody.row_ended(row)
+        await self._until_journaled(lambda: self._custody.row_ended(row))
 
     async def _until_journaled(self, write: Callable[[], Awaitable[_Written]]) -> _Written:
         """Write, and again while the journal is unavailable: what was answered must not be sent again for that."""

@@ -25,9 +25,8 @@ from interceptor.transport.client import ClientConnection
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
 from interceptor.wire.frame import Frame, FramingError
 
-
 UNAWAITED_COUNT_MAX = 64
-"""Messages per connection that asked for no answer and may be answered all the same."""
+"""Messages per connection that are done and may be answered all the same."""
 
 
 class Connect(Protocol):
@@ -235,11 +234,12 @@ class Line:
             metrics.unreadable_acks.inc()
             self._drop(AnswerStatus.UNREADABLE)
             return
+        if self._give_unawaited(frame.content, acknowledgment):
+            return
         request = self._request
         if request is None or request.control_id not in (None, acknowledgment.control_id):
-            if not self._give_unawaited(frame.content, acknowledgment):
-                metrics.ack_mismatches.inc()
-                self._drop(AnswerStatus.MISMATCHED)
+            metrics.ack_mismatches.inc()
+            self._drop(AnswerStatus.MISMATCHED)
             return
         self._is_trusted = True
         metrics.acks.count(acknowledgment.code.value)
@@ -249,11 +249,17 @@ class Line:
         answer = Answer(status=AnswerStatus.ANSWERED, raw=frame.content, acknowledgment=acknowledgment, final=not more)
         if more:
             request.on_answer(answer)
-        else:
-            self._finish(answer)
+            return
+        if acknowledgment.code is AckCode.COMMIT_ACCEPT:
+            # Its application acknowledgment was asked for on error only: it may still come.
+            self._remember(request)
+        self._finish(answer)
 
     def _give_unawaited(self, raw: bytes, acknowledgment: Acknowledgment) -> bool:
         """Pass on an answer to a message that asked for none, or for one only on error; False when it is no such answer."""
+        awaited = self._request
+        if awaited is not None and awaited.control_id == acknowledgment.control_id:
+            return False
         request = self._unawaited.pop(acknowledgment.control_id, None)
         if request is None:
             return False
@@ -280,6 +286,8 @@ class Line:
             self._destination.line_refused()
             return False
         if self._lost.is_set():
+            # It ended, or spoke out of turn, before we had it in hand: nothing of it may reach the next connection.
+            connection.abort()
             return True
         self._connection = connection
         self._destination.line_connected(self)
@@ -309,11 +317,17 @@ class Line:
 
     def _finish_unanswered(self, request: Request) -> None:
         if self._request is request:
-            if request.control_id:
-                self._unawaited[request.control_id] = request
-                while len(self._unawaited) > UNAWAITED_COUNT_MAX:
-                    self._unawaited.pop(next(iter(self._unawaited)))
+            self._remember(request)
             self._finish(Answer(status=AnswerStatus.NOT_EXPECTED))
+
+    def _remember(self, request: Request) -> None:
+        """An answer to *request* may still come, and would then be no other message's."""
+        if not request.control_id:
+            return
+        self._unawaited.pop(request.control_id, None)
+        self._unawaited[request.control_id] = request
+        if len(self._unawaited) > UNAWAITED_COUNT_MAX:
+            self._unawaited.pop(next(iter(self._unawaited)))
 
     def _finish(self, answer: Answer) -> None:
         request = self._request

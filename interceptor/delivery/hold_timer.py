@@ -1,11 +1,17 @@
 """Watch the deadlines of waiting orders: a parked one becomes held, a held one leaves unreviewed.
 
-The timer is the promise that no order waits for ever. It looks at every waiting order once a second. Age is
+The timer is the promise that no order waits for ever. It looks at every waiting order twice a second. Age is
 the greater of wall clock and monotonic clock since the order was first seen here, so that a clock set back
 holds nothing longer; one set forward releases early, which is the safe side.
 
-Failures: an order that somebody else moved meanwhile is looked at again in a second. A journal that is
-unavailable is tried again in a second; what is overdue stays overdue and counted. Cancelling stops the watch.
+Failures:
+    somebody else moved the order   looked at again in half a second
+    journal unavailable             tried again in half a second; what is overdue stays overdue and counted
+    the order's bytes are damaged   they must not be sent: told once, and left for a person
+    our own fault with one order    told, and tried again after `PAUSE_SECONDS`; the other orders do not wait for it
+    journal broken                  ends with JournalBroken; the node stops
+
+Cancelling stops the watch; a release that is being written is written all the same.
 """
 
 import asyncio
@@ -13,11 +19,15 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
-from interceptor.journal.custody import Custody, OpenOrder
-from interceptor.journal.port import Entry, EntryChange, EntryId, JournalUnavailable
-from interceptor.telemetry.events import ORDER_MOVED, ORDER_RELEASED_UNREVIEWED, EventLog
+from interceptor.journal.custody import Custody
+from interceptor.journal.order_index import OpenOrder
+from interceptor.journal.port import Entry, EntryChange, EntryId, JournalError, JournalUnavailable
+from interceptor.telemetry.events import ORDER_DAMAGED, ORDER_MOVED, ORDER_RELEASED_UNREVIEWED, TIMER_FAILED, EventLog
+from interceptor.telemetry.redaction import describe_error
 
 INTERVAL_SECONDS = 0.5
+PAUSE_SECONDS = 30.0
+"""How long an order that could not be released rests before it is tried again."""
 
 
 class HoldTimer:
@@ -39,6 +49,8 @@ class HoldTimer:
         self._monotonic = monotonic
         self._log = log
         self._due_at: dict[tuple[EntryId, datetime], float] = {}
+        self._resting_until: dict[EntryId, float] = {}
+        self._told_damaged: set[EntryId] = set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -52,11 +64,23 @@ class HoldTimer:
         known = {(order.entry_id, order.deadline_at) for order in waiting}
         self._due_at = {key: due for key, due in self._due_at.items() if key in known}
         for order in waiting:
-            if order.state is not OrderState.QUEUED and self._is_due(order):
-                try:
-                    await self._end_wait(order)
-                except JournalUnavailable:
-                    return
+            if order.state is OrderState.QUEUED or not self._is_due(order) or self._is_resting(order.entry_id):
+                continue
+            try:
+                await self._end_wait(order)
+            except JournalUnavailable:
+                return
+            except JournalError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one order that we cannot release must not keep the others
+                self._resting_until[order.entry_id] = self._monotonic() + PAUSE_SECONDS
+                self._log.event(TIMER_FAILED, entry=order.entry_id, **describe_error(error))
+
+    def _is_resting(self, entry_id: EntryId) -> bool:
+        if self._monotonic() < self._resting_until.get(entry_id, float("-inf")):
+            return True
+        self._resting_until.pop(entry_id, None)
+        return False
 
     def _is_due(self, order: OpenOrder) -> bool:
         assert order.deadline_at is not None
@@ -69,6 +93,11 @@ class HoldTimer:
         async with self._custody.turn((order.order_key,)):
             entry = await self._custody.journal.entry(order.entry_id)
             if entry is None or entry.version != order.version:
+                # Somebody moved it, or was cancelled after writing: either way the journal knows better than we.
+                await self._custody.refresh(order.entry_id)
+                return
+            if entry.damaged:
+                self._tell_damaged(entry.entry_id)
                 return
             at = self._now()
             change = await self._build_change(entry, at)
@@ -88,3 +117,8 @@ class HoldTimer:
                 actor=change.actor,
                 waiting_seconds=waited,
             )
+
+    def _tell_damaged(self, entry_id: EntryId) -> None:
+        if entry_id not in self._told_damaged:
+            self._told_damaged.add(entry_id)
+            self._log.event(ORDER_DAMAGED, entry=entry_id)

@@ -94,8 +94,12 @@ class Gauges:
         self._metrics.held_oldest.set_all(oldest, default=float("nan"))
 
     async def _show_outbox(self) -> None:
-        depth = await self._custody.journal.outbox_depth()
-        dead = Counter(row.destination for row in await self._custody.journal.dead_letters())
+        try:
+            depth = await self._custody.journal.outbox_depth()
+            dead = Counter(row.destination for row in await self._custody.journal.dead_letters())
+        except JournalUnavailable:
+            # Shown by the probe; what was seen last stays on the page.
+            return
         for name, destination in self._metrics.destinations.items():
             count, oldest = depth.get(name, (0, None))
             destination.outbox_pending.set(count)

@@ -43,7 +43,7 @@ class Recorder:
         self._limit(self._quarantine)
 
     def _limit(self, waiting: deque[DecisionRecord] | deque[tuple[str, str, bytes, datetime]]) -> None:
-        if len(waiting) > WAITING_COUNT_MAX:
+        while len(waiting) > WAITING_COUNT_MAX:
             waiting.popleft()
             self._count_dropped(1)
         self._wake.set()

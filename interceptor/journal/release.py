@@ -104,7 +104,10 @@ def notices_of(
     entry: Entry, notice: Notice | None, reasons: tuple[str, ...], build: NoticeBuilder
 ) -> tuple[OutgoingMessage, ...]:
     """The notice to the placer that a step of *entry* asks for, as outgoing messages: none or one."""
-    message = build(MessageView(entry.content), notice, reasons) if notice is not None else None
+    # A notice that named another order, because the bytes are damaged, would be worse than none.
+    if notice is None or entry.damaged:
+        return ()
+    message = build(MessageView(entry.content), notice, reasons)
     return () if message is None else (message,)
 
 

@@ -7,6 +7,7 @@ Failures: a change that could not be made durable is said so to who asked for it
 all the same, until the next restart.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -27,6 +28,7 @@ class RouteModes:
         self._journal = journal
         self._modes = dict(configured)
         self._shown = shown
+        self._change_counts: Counter[str] = Counter()
 
     async def load(self) -> None:
         """Take the modes that were set at run time before."""
@@ -47,11 +49,15 @@ class RouteModes:
             JournalUnavailable: It is not durable; a change downwards is in force, one upwards is not.
         """
         before = self._modes[route]
+        self._change_counts[route] += 1
+        number = self._change_counts[route]
         is_down = _STRENGTH[mode] < _STRENGTH[before]
         if is_down:
             self._apply(route, mode)
         await self._journal.set_route_mode(route=route, mode=mode.value, actor=actor, at=at, reason=reason)
-        self._apply(route, mode)
+        # Whoever asked later wins: a kill switch that was thrown meanwhile is not undone by this one's end.
+        if number == self._change_counts[route]:
+            self._apply(route, mode)
         return before
 
     def _apply(self, route: str, mode: RouteMode) -> None:

@@ -1,6 +1,7 @@
 """One message's turn: taking it into custody, or fitting it in behind an order that is ours already.
 
-A turn belongs to the keys of the message's orders; no two messages about one order are worked on at once.
+A turn belongs to the keys of the message's orders and of their sets; no two messages about one of them are
+worked on at once, so that siblings that arrive together on two connections see each other.
 Within its turn the message is decided with its siblings that we still have, every order of it becomes one
 of four things, and all of it is one transaction:
 
@@ -15,122 +16,49 @@ Failures: a sibling that moved meanwhile (`Conflict`) starts the turn again. Jou
 nothing was written then, unless the journal is broken.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 from interceptor.action.acknowledge import accept_code
 from interceptor.action.lifecycle import (
-    TAKEN_AS,
     TRANSITIONS,
+    UNSEEN_ENDS,
     WAITING_STATES,
     FillerSees,
     LifecycleEvent,
-    Notice,
     OrderState,
-    Transition,
     decide_transition,
 )
-from interceptor.action.order_control import REPLACEMENT_ORDER, as_new_order, control_event
-from interceptor.action.plan import HeldPart, MessagePlan, NoHoldReason, RouteMode, passing, plan_message, split_part
-from interceptor.context.extract import EvidenceNeeded
+from interceptor.action.order_control import REPLACED_ORDER, REPLACEMENT_ORDER, as_new_order, control_event
+from interceptor.action.plan import HeldPart, MessagePlan, passing
 from interceptor.context.order_set import SET_CLASSES, SetMember
-from interceptor.context.patient import PatientEvidence
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision, OrderDecision
 from interceptor.decision.report import order_json
-from interceptor.journal.custody import Custody, order_keys_of, set_keys_of
 from interceptor.journal.decision_record import decision_record
+from interceptor.journal.order_index import order_keys_of
 from interceptor.journal.port import (
     AlreadyTaken,
     Conflict,
     Entry,
-    EntryChange,
-    EntryId,
     Follower,
     Intake,
     IntakeDone,
     MessageIdentity,
     NewEntry,
-    OutgoingKind,
     OutgoingMessage,
 )
-from interceptor.journal.release import ReleaseParts, release_change
-from interceptor.message.acknowledgment import AckCode
+from interceptor.journal.release import release_change
+from interceptor.journal.turn_deciding import Deciding, Sibling, turn_sets
+from interceptor.journal.turn_draft import Draft
+from interceptor.journal.turn_parts import DUPLICATE_WINDOW, Inbound, PassOn, Taken, TurnParts, TurnResult
 from interceptor.message.group import order_groups
-from interceptor.message.header import Header, NotHl7
+from interceptor.message.header import NotHl7
 from interceptor.message.view import MessageView
 
-DUPLICATE_WINDOW = timedelta(days=7)
 ATTEMPTS_MAX = 5
 """Turns begun again because a sibling moved; each needs somebody else's progress, so this is never reached in earnest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inbound:
-    """One received message. `evidence` is None when the sources were not asked yet."""
-
-    raw: bytes
-    header: Header
-    evidence: PatientEvidence | None
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassOn:
-    """Nothing of the message is ours: carry out *plan* in relay."""
-
-    view: MessageView
-    decision: MessageDecision | None
-    plan: MessagePlan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """The message is durable in our custody; send *acknowledgment*, None when the placer wants none."""
-
-    done: IntakeDone
-    acknowledgment: bytes | None
-    code: AckCode | None
-    decision: MessageDecision | None = None
-
-
-TurnResult = PassOn | Taken | AlreadyTaken
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnParts:
-    """What a turn needs of its route; `node.py` plugs it together.
-
-    Attributes:
-        is_store: The route stores and acknowledges every message itself.
-        decide: Decide a message with the siblings that wait; raises EvidenceNeeded.
-        lookup: Ask the evidence sources about a message's patient, within their budget.
-        deadline: When an order taken now must leave at the latest.
-        set_window_seconds: How long an order waits for its siblings; 0 does not park.
-        acknowledge: Build our positive acknowledgment of a message.
-        summarize: The worklist's summary of an order.
-        release: What a release needs of the route; its destination is the route's own.
-        placer_release: Whether RL of the placer releases our hold.
-    """
-
-    route: str
-    listener: str
-    is_store: bool
-    custody: Custody
-    decide: Callable[[MessageView, PatientEvidence | None, datetime, Sequence[SetMember]], MessageDecision]
-    lookup: Callable[[MessageView], Awaitable[PatientEvidence]]
-    mode: Callable[[], RouteMode]
-    no_hold: Callable[[], NoHoldReason | None]
-    now: Callable[[], datetime]
-    set_window_seconds: float
-    deadline: Callable[[OrderDecision, datetime], datetime]
-    acknowledge: Callable[[Header, AckCode, datetime, bool], bytes]
-    summarize: Callable[[MessageView, OrderDecision], Mapping[str, object]]
-    release: ReleaseParts
-    placer_release: bool = False
 
 
 async def take_turn(inbound: Inbound, parts: TurnParts) -> TurnResult:
@@ -144,9 +72,9 @@ async def take_turn(inbound: Inbound, parts: TurnParts) -> TurnResult:
     view = _read_order_message(inbound.raw)
     if view is None:
         return await _store(inbound, identity, parts)
-    async with parts.custody.turn(order_keys_of(view)):
+    async with parts.custody.turn((*order_keys_of(view), *turn_sets(view, parts.custody))):
         for _ in range(ATTEMPTS_MAX):
-            if parts.custody.has_taken(identity.digest):
+            if parts.custody.index.has_taken(identity.digest):
                 since = inbound.received_at - DUPLICATE_WINDOW
                 answer = await parts.custody.journal.find_answer(identity, since=since)
                 if answer is not None:
@@ -209,281 +137,222 @@ class _Turn:
         self._view = view
         self._identity = identity
         self._parts = parts
+        self._journal = parts.custody.journal
         self._now = parts.now()
-        self._evidence = inbound.evidence
-        self._entries: list[NewEntry] = []
-        self._changes: list[EntryChange] = []
-        self._outgoing: list[OutgoingMessage] = []
-        self._fresh: list[OrderDecision] = []
-        self._part_count = 0
-        self._cancelled: set[EntryId] = set()
-        self._replaced: set[EntryId] = set()
-        self._must_queue = False
+        self._deciding = Deciding(view, parts, evidence=inbound.evidence, at=self._now)
+        self._draft = Draft(view, parts.release)
+        self._present: list[OrderDecision] = []
+        self._is_set_smaller = False
+        self._replaced_count = 0
 
     async def run(self) -> TurnResult | Conflict:
         """Carry the attempt out; `Conflict` when an order moved meanwhile and nothing was written."""
-        siblings = await self._siblings()
+        siblings = await self._deciding.siblings()
         members = tuple(sibling.member for sibling in siblings if sibling.member is not None)
-        decision = await self._decide(self._view, members)
-        self._must_queue = self._parts.custody.is_queued(order.order_key for order in decision.orders)
-        fresh = [order for order in decision.orders if not await self._handle(order, members)]
-        plan = self._plan(self._view, fresh) if fresh else None
+        decision = await self._deciding.decide(self._view, members)
+        must_queue = self._parts.custody.index.is_queued(order.order_key for order in decision.orders)
+        # A replacement is understood only after what it replaces.
+        by_meaning = sorted(decision.orders, key=lambda order: _control(order) == REPLACEMENT_ORDER)
+        fresh = [order for order in by_meaning if not await self._handle(order, decision, members)]
+        fresh.sort(key=lambda order: order.group.number)
+        plan = self._deciding.plan(self._view, fresh, first_part=self._draft.next_part) if fresh else None
         if plan is not None:
-            self._add_plan(self._view, plan, fresh)
+            self._add_plan(plan, fresh)
         await self._settle_siblings(siblings)
-        if not (self._entries or self._changes or self._must_queue or self._parts.is_store):
+        is_ours = self._draft.entries or self._draft.changes or must_queue or self._parts.is_store
+        if not is_ours:
             return PassOn(view=self._view, decision=decision, plan=plan or passing(self._view))
         return await self._commit(decision)
 
-    # What is ours.
+    # Orders that are ours already.
 
     async def _entry_of(self, order: OrderDecision) -> Entry | None:
         """The newest entry of this order when it is open, or ended without the filler's having taken it."""
-        entry = await self._parts.custody.journal.latest_entry_for(order.order_key)
+        if not order.order_key:
+            return None
+        entry = await self._journal.latest_entry_for(order.order_key)
         if entry is None or entry.state is OrderState.DELIVERED:
             return None
-        return entry
+        return self._draft.current(entry)
 
-    async def _siblings(self) -> tuple["_Sibling", ...]:
-        """Waiting orders of the sets that this message's orders belong to, each with its own decision's member."""
-        own_keys = set(order_keys_of(self._view))
-        found = []
-        for key in set_keys_of(self._view):
-            for order in self._parts.custody.of_set(key):
-                if order.state in WAITING_STATES and order.order_key not in own_keys:
-                    entry = await self._parts.custody.journal.entry(order.entry_id)
-                    if entry is not None and entry.state in WAITING_STATES and not entry.damaged:
-                        found.append(await self._sibling(entry))
-        return tuple(found)
-
-    async def _sibling(self, entry: Entry) -> "_Sibling":
-        alone = (await self._decide(MessageView(entry.content), ())).orders[0]
-        member = alone.member and replace(alone.member, in_custody=True, arrived_at=entry.taken_at)
-        return _Sibling(entry=entry, member=member)
-
-    async def _decide(self, view: MessageView, members: Sequence[SetMember]) -> MessageDecision:
-        try:
-            return self._parts.decide(view, self._evidence, self._now, members)
-        except EvidenceNeeded:
-            self._evidence = await self._parts.lookup(view)
-            return self._parts.decide(view, self._evidence, self._now, members)
-
-    def _plan(
-        self, view: MessageView, orders: Sequence[OrderDecision], *, first_part: int | None = None
-    ) -> MessagePlan:
-        """*first_part* 0: *view* is a part already, and keeps the control id that it was split off with."""
-        return plan_message(
-            view,
-            orders,
-            mode=self._parts.mode(),
-            no_hold=self._parts.no_hold(),
-            note_length=self._parts.release.note_length,
-            first_part=self._part_count if first_part is None else first_part,
-        )
-
-    # Orders that are ours already.
-
-    async def _handle(self, order: OrderDecision, members: Sequence[SetMember]) -> bool:
+    async def _handle(self, order: OrderDecision, decision: MessageDecision, members: Sequence[SetMember]) -> bool:
         """Step the order's own entry; False when the order is to be handled as a fresh one."""
         entry = await self._entry_of(order)
         if entry is not None:
             return await self._step(order, entry, members)
-        if self._replaced and order.order_control.strip().upper() == REPLACEMENT_ORDER:
+        replaced_count = sum(_control(one) == REPLACED_ORDER for one in decision.orders)
+        is_new_to_filler = replaced_count > 0 and self._replaced_count == replaced_count
+        if is_new_to_filler and _control(order) == REPLACEMENT_ORDER:
             # It replaces orders that the filler never saw: to the filler it is new.
             await self._order_again(order, members)
             return True
         return False
 
+    def _event(self, order: OrderDecision, entry: Entry) -> LifecycleEvent:
+        """What the placer's word does to *entry*."""
+        event = control_event(order.order_control)
+        is_waiting = entry.state in WAITING_STATES
+        if event is LifecycleEvent.RELEASE_REQUESTED and self._parts.placer_release and is_waiting:
+            return event if entry.damaged else LifecycleEvent.RELEASE_GRANTED
+        if entry.state is OrderState.DEAD and event not in (LifecycleEvent.CANCELLED, LifecycleEvent.CHANGED):
+            return LifecycleEvent.FOLLOWED
+        if entry.state in UNSEEN_ENDS and event is LifecycleEvent.REPLACED_BY:
+            # There is nothing to replace, and nothing that the filler would know: the old order stays ended.
+            return LifecycleEvent.CANCELLED
+        return event
+
     async def _step(self, order: OrderDecision, entry: Entry, members: Sequence[SetMember]) -> bool:
         """Move *entry* by what the placer says of it; False when the order is to be handled as a fresh one."""
-        event = control_event(order.order_control)
-        if event is LifecycleEvent.RELEASE_REQUESTED and self._parts.placer_release and entry.state in WAITING_STATES:
-            event = LifecycleEvent.RELEASE_GRANTED
-        if entry.state is OrderState.DEAD and event not in (LifecycleEvent.CANCELLED, LifecycleEvent.CHANGED):
-            event = LifecycleEvent.FOLLOWED
+        event = self._event(order, entry)
         if (entry.state, event) not in TRANSITIONS:
             return False
-        if event is LifecycleEvent.CHANGED and entry.state in WAITING_STATES:
+        is_waiting = entry.state in WAITING_STATES
+        if _control(order) == REPLACED_ORDER and (is_waiting or entry.state in UNSEEN_ENDS):
+            self._replaced_count += 1
+        self._is_set_smaller |= is_waiting and event in (LifecycleEvent.CANCELLED, LifecycleEvent.REPLACED_BY)
+        if event is LifecycleEvent.CHANGED and is_waiting:
             await self._change(order, entry, members)
             return True
-        transition = decide_transition(entry.state, event)
-        if transition.filler_sees is FillerSees.MESSAGE_AS_NEW_ORDER:
-            self._record(entry, event, transition)
-            await self._order_again(order, members)
-            return True
-        if event is LifecycleEvent.CANCELLED:
-            self._cancelled.add(entry.entry_id)
-        if event is LifecycleEvent.REPLACED_BY and entry.state in WAITING_STATES:
-            self._replaced.add(entry.entry_id)
-        follower = None
-        outgoing: tuple[OutgoingMessage, ...] = ()
-        match transition.filler_sees:
-            case FillerSees.MESSAGE | FillerSees.MESSAGE_AFTER_ORDER if entry.state not in WAITING_STATES:
-                outgoing = (self._message(*self._part(order), entry=entry),)
-            case FillerSees.MESSAGE_AFTER_ORDER:
-                follower = Follower(*self._part(order))
+        match decide_transition(entry.state, event).filler_sees:
+            case FillerSees.MESSAGE_AS_NEW_ORDER:
+                self._draft.add_step(entry, event)
+                await self._order_again(order, members)
             case FillerSees.ORDER_WITH_NOTE:
-                change = await release_change(
-                    entry, event, self._parts.release, actor="placer", comment="", at=self._now
-                )
-                self._changes.append(change)
-                return True
-        self._record(entry, event, transition, outgoing=outgoing, follower=follower)
+                release = self._parts.release
+                change = await release_change(entry, event, release, actor="placer", comment="", at=self._now)
+                self._draft.add_change(entry, change)
+            case FillerSees.MESSAGE_AFTER_ORDER if is_waiting:
+                self._draft.add_step(entry, event, follower=Follower(*self._draft.part(order)))
+            case FillerSees.MESSAGE | FillerSees.MESSAGE_AFTER_ORDER:
+                return self._follow(order, entry, event)
+            case _:
+                self._draft.add_step(entry, event)
+        return True
+
+    def _follow(self, order: OrderDecision, entry: Entry, event: LifecycleEvent) -> bool:
+        """The message goes to the filler behind an order that waits no more; False: together with its fresh orders.
+
+        Orders that leave together stay one message, as the placer sent them.
+        """
+        if order.decision.disposition is not Disposition.HOLD:
+            self._draft.add_step(entry, event)
+            return False
+        message = self._draft.message(*self._draft.part(order), entry=entry)
+        self._draft.add_step(entry, event, outgoing=(message,))
         return True
 
     async def _change(self, order: OrderDecision, entry: Entry, members: Sequence[SetMember]) -> None:
         """The message becomes the order's content and is decided again, as the new order that the filler would see."""
-        content, control_id = self._part(order)
-        view = MessageView(as_new_order(MessageView(content), order_groups(MessageView(content))[0]))
-        again = (await self._decide(view, members)).orders
-        plan = self._plan(view, again, first_part=0)
+        content, control_id = self._draft.part(order)
+        view = _as_new(content)
+        again = (await self._deciding.decide(view, members)).orders
+        self._present.extend(again)
+        plan = self._deciding.plan(view, again, first_part=0)
         event = LifecycleEvent.CHANGED if plan.held else LifecycleEvent.CHANGED_AND_RELEASED
         outgoing: tuple[OutgoingMessage, ...] = ()
         if plan.forward is not None:
-            outgoing = await self._release(entry, plan.forward, control_id, plan.original)
-        self._record(
+            outgoing = await self._released(entry, plan.forward, control_id, plan.original)
+        urgency = again[0].decision.urgency
+        self._draft.add_step(
             entry,
             event,
-            decide_transition(entry.state, event),
             outgoing=outgoing,
+            order=again[0],
             content=view.raw,
             control_id=control_id,
-            decision=order_json(again[0]),
             summary=self._parts.summarize(view, again[0]),
             set_key=again[0].set_key,
-            detail={"edit": "ORC-1 NW", "reasons": list(again[0].decision.reasons)},
+            priority=urgency.urgency_class.value if urgency else None,
+            deadline_at=self._earlier_deadline(entry, again[0]),
+            detail={"edit": "" if view.raw == content else "ORC-1 NW", "reasons": list(again[0].decision.reasons)},
         )
 
-    async def _order_again(self, order: OrderDecision, members: Sequence[SetMember]) -> None:
-        """A change of an order that the filler never saw, and never will: it is a new order now."""
-        content, _ = self._part(order)
-        part = MessageView(content)
-        view = MessageView(as_new_order(part, order_groups(part)[0]))
-        again = (await self._decide(view, members)).orders
-        self._add_plan(view, self._plan(view, again, first_part=0), again)
+    def _earlier_deadline(self, entry: Entry, again: OrderDecision) -> datetime | None:
+        """A change may bring the planned start nearer; it never lets an order wait longer. None: as it was."""
+        if entry.state is not OrderState.HELD or entry.deadline_at is None:
+            return None
+        return min(entry.deadline_at, self._parts.deadline(again, entry.taken_at))
 
-    async def _release(
+    async def _order_again(self, order: OrderDecision, members: Sequence[SetMember]) -> None:
+        """What is said of an order that the filler never saw, and never will, is a new order now: ours to the end."""
+        content, _ = self._draft.part(order)
+        view = _as_new(content)
+        again = (await self._deciding.decide(view, members)).orders
+        self._present.extend(again)
+        plan = self._deciding.plan(view, again, first_part=0)
+        for part in plan.held:
+            self._keep(part)
+        if plan.forward is not None:
+            part = HeldPart(order=again[0], content=plan.original or plan.forward, control_id=plan.forward_control_id)
+            self._draft.add_queued(self._new_entry(part, OrderState.QUEUED, deadline=None), plan.forward)
+
+    async def _released(
         self, entry: Entry, content: bytes, control_id: bytes, original: bytes | None
     ) -> tuple[OutgoingMessage, ...]:
         """A waiting order on its way, with what was said about it meanwhile behind it."""
-        followers = await self._parts.custody.journal.followers(entry.entry_id)
-        order = self._message(content, control_id, original=original, entry=entry, kind="order")
-        return (order, *(self._message(one.content, one.control_id, entry=entry) for one in followers))
+        followers = await self._journal.followers(entry.entry_id)
+        order = self._draft.message(content, control_id, original=original, entry=entry, kind="order")
+        return (order, *(self._draft.message(one.content, one.control_id, entry=entry) for one in followers))
 
     # Orders that are not ours yet.
 
-    def _add_plan(self, view: MessageView, plan: MessagePlan, orders: Sequence[OrderDecision]) -> None:
-        self._fresh.extend(orders)
-        self._part_count += len(plan.held) + (plan.forward is not None)
+    def _add_plan(self, plan: MessagePlan, orders: Sequence[OrderDecision]) -> None:
+        self._present.extend(orders)
+        self._draft.skip_parts(len(plan.held) + (plan.forward is not None))
         if plan.forward is not None:
-            self._outgoing.append(self._message(plan.forward, plan.forward_control_id, original=plan.original))
+            self._draft.send(plan.forward, plan.forward_control_id, original=plan.original)
         for part in plan.held:
-            self._entries.append(self._new_entry(part))
-            held_view = MessageView(part.content)
-            self._tell(held_view, TAKEN_AS[self._entries[-1].state].notice, part.order.decision.reasons)
+            self._keep(part)
 
-    def _new_entry(self, part: HeldPart) -> NewEntry:
-        order, parts = part.order, self._parts
-        procedure = order.decision.procedure
+    def _keep(self, part: HeldPart) -> None:
+        """An order stays: parked while siblings may come, else held."""
+        procedure, parts = part.order.decision.procedure, self._parts
         may_have_siblings = procedure is not None and procedure.procedure_class in SET_CLASSES
-        is_parked = may_have_siblings and parts.set_window_seconds > 0
-        window = timedelta(seconds=parts.set_window_seconds)
+        if may_have_siblings and parts.set_window_seconds > 0:
+            window = timedelta(seconds=parts.set_window_seconds)
+            new = self._new_entry(part, OrderState.PARKED, deadline=self._now + window)
+        else:
+            new = self._new_entry(part, OrderState.HELD, deadline=parts.deadline(part.order, self._now))
+        self._draft.add_waiting(new, part.order.decision.reasons)
+
+    def _new_entry(self, part: HeldPart, state: OrderState, *, deadline: datetime | None) -> NewEntry:
+        order = part.order
         return NewEntry(
             order_key=order.order_key,
             set_key=order.set_key,
             placer_order_number=order.placer_order_number,
-            state=OrderState.PARKED if is_parked else OrderState.HELD,
+            state=state,
             content=part.content,
             control_id=part.control_id,
-            deadline_at=self._now + window if is_parked else parts.deadline(order, self._now),
+            deadline_at=deadline,
             priority=order.decision.urgency.urgency_class.value if order.decision.urgency else "routine",
-            summary=parts.summarize(MessageView(part.content), order),
+            summary=self._parts.summarize(MessageView(part.content), order),
             decision=order_json(order),
         )
 
     # Siblings.
 
-    async def _settle_siblings(self, siblings: Sequence["_Sibling"]) -> None:
+    async def _settle_siblings(self, siblings: Sequence["Sibling"]) -> None:
         """Judge the waiting siblings again with this message's orders: some may go, some only learn of a cancel."""
-        if not siblings:
-            return
-        present = [order.member for order in self._fresh if order.member is not None]
-        gone = bool(self._cancelled)
+        present = [order.member for order in self._present if order.member is not None]
         for sibling in siblings:
             others = [one.member for one in siblings if one is not sibling and one.member is not None]
-            again = (await self._decide(MessageView(sibling.entry.content), [*others, *present])).orders[0]
+            again = (await self._deciding.decide(MessageView(sibling.entry.content), [*others, *present])).orders[0]
             entry = sibling.entry
             if again.decision.disposition is not Disposition.HOLD:
-                event = LifecycleEvent.SET_COMPLETED
-                outgoing = await self._release(entry, entry.content, entry.control_id, None)
-                self._record(entry, event, decide_transition(entry.state, event), outgoing=outgoing, order=again)
-            elif gone:
-                event = LifecycleEvent.SET_REOPENED
-                self._record(entry, event, decide_transition(entry.state, event), order=again)
+                outgoing = await self._released(entry, entry.content, entry.control_id, None)
+                self._draft.add_step(entry, LifecycleEvent.SET_COMPLETED, outgoing=outgoing, order=again)
+            elif self._is_set_smaller:
+                self._draft.add_step(entry, LifecycleEvent.SET_REOPENED, order=again)
 
     # The transaction.
 
-    def _record(
-        self,
-        entry: Entry,
-        event: LifecycleEvent,
-        transition: Transition,
-        *,
-        outgoing: tuple[OutgoingMessage, ...] = (),
-        order: OrderDecision | None = None,
-        **values: Any,
-    ) -> None:
-        if order is not None:
-            values["decision"] = order_json(order)
-        self._changes.append(
-            EntryChange(
-                entry_id=entry.entry_id,
-                expected_version=entry.version,
-                expected_state=entry.state,
-                event=event,
-                state=transition.state,
-                actor="placer",
-                reason=transition.reason,
-                outgoing=outgoing,
-                **values,
-            )
-        )
-        self._tell(MessageView(entry.content), transition.notice, (transition.reason,))
-
-    def _tell(self, view: MessageView, notice: Notice | None, reasons: Sequence[str]) -> None:
-        message = self._parts.release.notice(view, notice, tuple(reasons)) if notice is not None else None
-        if message is not None:
-            self._outgoing.append(message)
-
-    def _part(self, order: OrderDecision) -> tuple[bytes, bytes]:
-        """The message with this order alone, and its control id: the received one for the first part."""
-        part_number, self._part_count = self._part_count, self._part_count + 1
-        return split_part(self._view, [order.group.number], part_number=part_number)
-
-    def _message(
-        self,
-        content: bytes,
-        control_id: bytes,
-        *,
-        original: bytes | None = None,
-        entry: Entry | None = None,
-        kind: OutgoingKind = "message",
-    ) -> OutgoingMessage:
-        return OutgoingMessage(
-            destination=self._parts.release.destination,
-            content=content,
-            original=original,
-            control_id=control_id,
-            kind=kind,
-            entry_id=entry.entry_id if entry is not None else None,
-        )
-
     async def _commit(self, decision: MessageDecision) -> TurnResult | Conflict:
-        parts, inbound = self._parts, self._inbound
+        parts, inbound, draft = self._parts, self._inbound, self._draft
         code = accept_code(inbound.header)
-        acknowledgment = (
-            None if code is None else parts.acknowledge(inbound.header, code, self._now, bool(self._entries))
-        )
+        acknowledgment = None
+        if code is not None:
+            acknowledgment = parts.acknowledge(inbound.header, code, self._now, draft.is_waiting)
         records = tuple(
             decision_record(self._view, order, route=parts.route, mode=parts.mode(), at=self._now)
             for order in decision.orders
@@ -494,9 +363,9 @@ class _Turn:
             received_at=inbound.received_at,
             raw=inbound.raw,
             acknowledgment=acknowledgment,
-            entries=tuple(self._entries),
-            outgoing=tuple(self._outgoing),
-            changes=tuple(self._changes),
+            entries=draft.entries,
+            outgoing=draft.outgoing,
+            changes=draft.changes,
             decisions=records,
             duplicates_since=inbound.received_at - DUPLICATE_WINDOW,
         )
@@ -506,9 +375,11 @@ class _Turn:
         return Taken(done=done, acknowledgment=acknowledgment, code=code, decision=decision)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sibling:
-    """A waiting order of the same set."""
+def _control(order: OrderDecision) -> str:
+    return order.order_control.strip().upper()
 
-    entry: Entry
-    member: SetMember | None
+
+def _as_new(content: bytes) -> MessageView:
+    """A message of one order, as the new order that the filler would see."""
+    view = MessageView(content)
+    return MessageView(as_new_order(view, order_groups(view)[0]))

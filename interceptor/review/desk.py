@@ -63,7 +63,7 @@ class Desk:
 
     def handlers(self) -> dict[str, Handler]:
         """Command name to function."""
-        return {
+        commands = {
             "held_list": self.held_list,
             "held_show": self.held_show,
             "held_release": self.held_release,
@@ -73,11 +73,12 @@ class Desk:
             "dead_retry": self.dead_retry,
             "dead_discard": self.dead_discard,
         }
+        return {name: _telling_of_the_journal(command) for name, command in commands.items()}
 
     async def held_list(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Orders in the states asked for (default: parked and held), the earliest deadline first."""
         states = _states(arguments.get("states"))
-        limit = min(int(arguments.get("limit", LIST_COUNT_MAX)), LIST_COUNT_MAX)
+        limit = min(_number(arguments, "limit"), LIST_COUNT_MAX) if "limit" in arguments else LIST_COUNT_MAX
         entries = await self._journal.entries(states=states, limit=limit)
         return {"orders": [entry_json(entry) for entry in entries]}
 
@@ -97,11 +98,13 @@ class Desk:
         actor, comment = _actor(arguments), _comment(arguments)
         entry = await self._entry(arguments)
         async with self._custody.turn((entry.order_key,)):
-            entry = await self._waiting(arguments, "released")
+            entry = await self._waiting(arguments)
+            if entry.damaged:
+                raise ControlError("damaged", "the stored bytes of this order are damaged; they must not be sent")
             at = self._parts.now()
             parts = self._parts.release_parts(entry.route)
             change = await release_change(entry, LifecycleEvent.RELEASED, parts, actor=actor, comment=comment, at=at)
-            answer = await self._apply(change, "released", at)
+            answer = await self._apply(change, at)
         waited = round((at - entry.taken_at).total_seconds(), 3)
         self._parts.log.event(
             ORDER_RELEASED,
@@ -119,7 +122,7 @@ class Desk:
             raise ControlError("reason_missing", "say why the order is returned: its orderer has to act on it")
         entry = await self._entry(arguments)
         async with self._custody.turn((entry.order_key,)):
-            entry = await self._waiting(arguments, "returned")
+            entry = await self._waiting(arguments)
             answer = await self._step(entry, LifecycleEvent.RETURNED_TO_ORDERER, actor, comment)
         self._parts.log.event(ORDER_RETURNED, entry=entry.entry_id, actor=actor.split(":", 1)[0], reason="returned")
         return answer
@@ -164,26 +167,13 @@ class Desk:
             raise ControlError("not_found", f"there is no order {entry_id}")
         return entry
 
-    async def _waiting(self, arguments: dict[str, Any], verb: str) -> Entry:
+    async def _waiting(self, arguments: dict[str, Any]) -> Entry:
         """The order as it stands now, when it still waits and nobody changed it since the person looked."""
         entry = await self._entry(arguments)
-        seen = arguments.get("version")
-        if entry.state not in WAITING_STATES or (seen is not None and int(seen) != entry.version):
-            raise await self._moved(entry, verb)
-        if entry.damaged:
-            raise ControlError("damaged", "the stored bytes of this order are damaged; they must not be sent")
+        seen = _number(arguments, "version") if arguments.get("version") is not None else entry.version
+        if entry.state not in WAITING_STATES or seen != entry.version:
+            raise await self._conflict(entry.entry_id, entry.state, actor=entry.changed_by, at=entry.changed_at)
         return entry
-
-    async def _moved(self, entry: Entry, verb: str) -> ControlError:
-        """Who moved the order before, and when: the one whose act ended its wait, not the filler who took it then."""
-        rows = await self._journal.audit_rows(entry_id=entry.entry_id)
-        ended = [
-            row for row in rows if row.detail.get("from") in WAITING_STATES and row.detail.get("to") == entry.state
-        ]
-        queued = [row for row in rows if row.detail.get("to") == OrderState.QUEUED]
-        for row in (*ended[-1:], *queued[-1:]):
-            return _conflict(entry.state, row.actor, row.at, verb)
-        return _conflict(entry.state, entry.changed_by, entry.changed_at, verb)
 
     async def _step(
         self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = ""
@@ -201,25 +191,46 @@ class Desk:
             detail={"code": transition.reason} | ({"comment": comment} if comment else {}),
             outgoing=notices_of(entry, transition.notice, (transition.reason, reason), parts.notice),
         )
-        return await self._apply(change, event.value.replace("_", " "), self._parts.now())
+        return await self._apply(change, self._parts.now())
 
-    async def _apply(self, change: EntryChange, verb: str, at: datetime) -> Mapping[str, object]:
-        try:
-            done = await self._custody.move([change], at=at)
-        except JournalUnavailable as error:
-            raise ControlError("journal_unavailable", f"nothing was changed: the journal is {error.reason}") from error
+    async def _apply(self, change: EntryChange, at: datetime) -> Mapping[str, object]:
+        done = await self._custody.move([change], at=at)
         if isinstance(done, Conflict):
-            raise _conflict(done.state, done.actor, done.at, verb)
+            raise await self._conflict(done.entry_id, done.state, actor=done.actor, at=done.at)
         return {"entry": change.entry_id, "state": done[0].state.value, "version": done[0].version}
 
-
-def _conflict(state: OrderState, actor: str, at: datetime, verb: str) -> ControlError:
-    who = actor.removeprefix("user:")
-    past = {OrderState.QUEUED: "released", OrderState.DELIVERED: "released"}.get(state, state.value)
-    if state in WAITING_STATES:
+    async def _conflict(self, entry_id: EntryId, state: OrderState, *, actor: str, at: datetime) -> ControlError:
+        """Who was faster, what they did and when. The filler's answer to a released order is not what ended its wait."""
         past = "changed"
-    del verb
-    return ControlError("conflict", f"already {past} by {who} at {at.isoformat(timespec='seconds')}")
+        if state not in WAITING_STATES:
+            past = _PAST_WORDS[state]
+            history = await self._journal.audit_rows(entry_id=entry_id)
+            end = next((row for row in reversed(history) if row.detail.get("from") in WAITING_STATES), None)
+            actor, at = (end.actor, end.at) if end is not None else (actor, at)
+        who = actor.removeprefix("user:")
+        return ControlError("conflict", f"already {past} by {who} at {at.isoformat(timespec='seconds')}")
+
+
+_PAST_WORDS = {
+    OrderState.QUEUED: "released",
+    OrderState.DELIVERED: "released",
+    OrderState.DEAD: "released",
+    OrderState.WITHDRAWN: "cancelled",
+    OrderState.RETURNED: "returned",
+    OrderState.REPLACED: "replaced",
+}
+
+
+def _telling_of_the_journal(command: Handler) -> Handler:
+    """*command*, which tells the person when the journal cannot be used."""
+
+    async def run(arguments: dict[str, Any]) -> Mapping[str, object]:
+        try:
+            return await command(arguments)
+        except JournalUnavailable as error:
+            raise ControlError("journal_unavailable", f"nothing was changed: the journal is {error.reason}") from error
+
+    return run
 
 
 def _states(wanted: object) -> Sequence[OrderState]:

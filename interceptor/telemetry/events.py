@@ -186,6 +186,20 @@ ORDER_RELEASED_UNREVIEWED = _warning(
     "waiting_seconds",
     per_minute_max=0,
 )
+ORDER_DAMAGED = _error(
+    "order_damaged",
+    "The stored bytes of a held order are damaged and will not be sent; have it ordered again.",
+    "entry",
+    per_minute_max=0,
+)
+TIMER_FAILED = _error(
+    "timer_failed",
+    "An order is due and could not be released; it is tried again. Report it with these fields.",
+    "entry",
+    "error",
+    "reason",
+    "where",
+)
 ORDER_WITHDRAWN = _info(
     "order_withdrawn", "The placer cancelled an order that we held; the filler never sees it.", "entry", "actor"
 )
