@@ -1,14 +1,14 @@
 """`interceptor journal`: look into the journal, check it, copy it, and decide on dead letters.
 
 Looking, checking and copying read the file itself, beside a running node or without one. What changes something
-goes through the running node, the only writer; pruning alone also works while no node runs.
+goes through the running node, the only writer. Pruning also works while no node runs, confirming a restored copy only then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import apsw
 
     from interceptor.journal.port import OutboxRow
-    from interceptor.journal.upkeep import Pruned, Retention
+    from interceptor.journal.sqlite import SqliteJournal
 
+_T = TypeVar("_T")
 FILE_OPTION = typer.Option(None, "--file", help="The journal's file, instead of -c; for copies.")
 ROW_ARGUMENT = typer.Argument(
     metavar="NUMBER", help="Number of the dead letter, as in `interceptor journal dead list`."
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     group.command("verify")(verify)
     group.command("backup")(backup)
     group.command("prune")(prune)
+    group.command("confirm-restored")(confirm_restored)
     dead = typer.Typer(help="Messages that the filler refused for good.", no_args_is_help=True, rich_markup_mode=None)
     dead.command("list")(dead_list)
     dead.command("retry")(dead_retry)
@@ -160,11 +162,40 @@ def prune(
     except ControlError as error:
         if error.code != "not_running" or config is None:
             refuse(error.message)
-        removed = _prune_file(_journal_file(config, None), retention)
+        pruned = _change_file(config, lambda journal: journal.prune(at=datetime.now(UTC), retention=retention))
+        removed = {name: getattr(pruned, name) for name in pruned.__slots__}
     if as_json:
         print_json(removed)
     else:
         print_line(", ".join(f"{name.removesuffix('_count')}: {count}" for name, count in removed.items()))
+
+
+def confirm_restored(
+    delivered_until: datetime | None = typer.Option(
+        None, help="UTC time up to which everything queued is taken as delivered: it becomes dead letters to look at."
+    ),
+    actor: str = ACTOR_OPTION,
+    config: Path | None = CONFIG_OPTION,
+) -> None:
+    """Let a journal that was put back from a copy send again; the node must not run.
+
+    What the copy believes undelivered may have been delivered since. All of it is marked as a possible duplicate;
+    with --delivered-until the older part is not sent at all before a person looks at each.
+    """
+    if config is None:
+        refuse("Name the configuration file: -c FILE.", code=ExitCode.WRONG_USE)
+    until = None if delivered_until is None else delivered_until.replace(tzinfo=UTC)
+    name = f"user:{name_actor(actor)}"
+
+    async def confirm(journal: "SqliteJournal") -> int | None:
+        if not await journal.is_restored():
+            return None
+        return await journal.confirm_restored(at=datetime.now(UTC), actor=name, delivered_until=until)
+
+    dead_count = _change_file(config, confirm)
+    if dead_count is None:
+        refuse("This journal was not put back from a copy; there is nothing to confirm.")
+    print_line(f"confirmed; {dead_count} dead letters to look at")
 
 
 def dead_list(
@@ -242,24 +273,25 @@ def _parse_link(text: str) -> tuple[int, str] | None:
     return int(number), sha256
 
 
-def _prune_file(path: Path, retention: "Retention") -> dict[str, object]:
+def _change_file(config: Path, work: "Callable[[SqliteJournal], Awaitable[_T]]") -> _T:
+    """Do *work* on the journal of a node that does not run; refused when one does after all."""
     import asyncio
 
     from interceptor.journal.port import JournalError
     from interceptor.journal.sqlite import open_sqlite_journal
 
+    path = _journal_file(config, None)
     if not path.exists():
         refuse(f"There is no journal at {path}.")
 
-    async def prune_it() -> "Pruned":
+    async def open_and_work() -> _T:
         async with open_sqlite_journal(path) as journal:
-            return await journal.prune(at=datetime.now(UTC), retention=retention)
+            return await work(journal)
 
     try:
-        removed = asyncio.run(prune_it())
+        return asyncio.run(open_and_work())
     except JournalError as error:
-        refuse(f"{path} cannot be pruned ({error}).")
-    return {name: getattr(removed, name) for name in removed.__slots__}
+        refuse(f"{path} cannot be changed ({error}).")
 
 
 def _dead_json(row: "OutboxRow") -> dict[str, object]:

@@ -112,6 +112,20 @@ async def test_prune_refuses_while_another_process_writes(file: Path) -> None:
     assert "in_use" in result.errors
 
 
+@pytest.mark.hazard("H20")
+def test_a_copy_that_was_put_back_is_confirmed_once(file: Path) -> None:
+    copy = file.parent / "copy.db"
+    assert run_command("journal", "confirm-restored", "-c", file).code == 1
+    assert run_command("journal", "backup", copy, "-c", file).code == 0
+    journal_path(file.parent).unlink()
+    copy.rename(journal_path(file.parent))
+    confirmed = run_command("journal", "confirm-restored", "-c", file, "--delivered-until", "2100-01-01T00:00:00")
+    assert confirmed.code == 0, confirmed.errors
+    assert "1 dead letters" in confirmed.output
+    assert run_command("journal", "confirm-restored", "-c", file).code == 1
+    assert len(run_command("journal", "dead", "list", "-c", file, "--json").json_lines) == 2
+
+
 def test_a_journal_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     result = run_command("journal", "show", "--file", tmp_path / "none.db")
     assert result.code == 1
