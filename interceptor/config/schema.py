@@ -125,7 +125,7 @@ class RouteTable(_Table):
     strict_inbound: bool = False
     """Answer AR to content that is not HL7, instead of passing it to the filler unchanged."""
     hold_reply: Literal["ack", "orr"] = "ack"
-    """How a held order is answered: a plain ACK, or the order response (ORR^O02, ORI^O24, ORG^O20) that some placers wait for. Both accept the order."""
+    """The application acknowledgment of an order message in our custody: a plain ACK, or the order response (ORR^O02, ORI^O24, ORG^O20) that some placers wait for. Both accept the order."""
     connections_max: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Connections at one time; further ones are closed at once."""
     connections_per_address_max: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -191,6 +191,8 @@ class NoticesTable(_Table):
 
     destination: Name | None = None
     """Name of the [destination.NAME] for notices; without it none are sent. Never a route's own destination: notices are for the placer, not for the filler."""
+    style: Literal["native", "status"] = "native"
+    """How a hold and its release are said: `native` as OH and OE, `status` as SC with the same order status (ORC-5), for placers that take nothing else. Answers to what the placer asked for (CR, HR, OR, UH, RQ) are the same in both."""
 
 
 class Config(_Table):

@@ -250,6 +250,14 @@ ANNOTATION_REFUSED = _warning(
     "route",
     "code",
 )
+NOTICE_FAILED = _error(
+    "notice_failed",
+    "The placer could not be told of an order that was held or released; the order itself goes on. Tell the orderer.",
+    "route",
+    "error",
+    "reason",
+    "where",
+)
 DELIVERY_RETRIED = _warning(
     "delivery_retried", "A message of ours is sent again.", "destination", "entry", "attempts", "reason"
 )

@@ -71,6 +71,13 @@ class AckOrigin(StrEnum):
     STORED = "stored"
 
 
+class NoticeResult(StrEnum):
+    """What became of a notice to the placer before it was queued."""
+
+    BUILT = "built"
+    FAILED = "failed"
+
+
 class ConnectResult(StrEnum):
     """How our attempt to connect to a destination ended."""
 

@@ -331,6 +331,13 @@ HOLD_ENDS_TOTAL = _counter(
 ORDERS_ESCALATED_TOTAL = _counter(
     "interceptor_orders_escalated_total", "Orders that a person must be told of at once.", "any increase", "route"
 )
+NOTICES_TOTAL = _counter(
+    "interceptor_notices_total",
+    "Notices to the placer, by whether they could be built; how they arrive is their destination's metrics.",
+    "result failed increases",
+    "route",
+    "result",
+)
 BREAKER_OPEN = _gauge(
     "interceptor_breaker_open", "1 while too many holds have turned the route to annotate.", "1", "route"
 )

@@ -29,6 +29,7 @@ from interceptor.telemetry.label import (
     ConnectResult,
     MessageOutcome,
     MessageTypeLabel,
+    NoticeResult,
 )
 from interceptor.telemetry.metric_catalogue import MetricFamily, MetricKind
 
@@ -189,6 +190,7 @@ class RouteMetrics:
         self.decision_errors = counters(catalogue.DECISION_ERRORS_TOTAL, labels.decision_error_reasons)
         self.unmapped_procedures = counter(catalogue.UNMAPPED_PROCEDURES_TOTAL)
         self.orders_escalated = counter(catalogue.ORDERS_ESCALATED_TOTAL)
+        self.notices = counters(catalogue.NOTICES_TOTAL, NoticeResult)
         self.held = Gauges(families.gauge(catalogue.HELD_ORDERS), fixed=fixed, words=labels.priorities)
         self.parked = gauge(catalogue.PARKED_ORDERS)
         self.breaker_open = gauge(catalogue.BREAKER_OPEN)
