@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from interceptor.action.acknowledge import accept_code
 from interceptor.action.authored_segment import (
     AuthoringError,
     AuthoringReason,
@@ -58,12 +57,9 @@ class HoldReply(StrEnum):
 
 def accept_codes(header: Header) -> tuple[AckCode, ...]:
     """Every answer that a message asks for once it is durable in our custody, in the order to send them; at most two."""
-    first = accept_code(header)
-    if first is None:
-        return ()
-    if first is AckCode.COMMIT_ACCEPT and accept_mode(header).application.applies(is_error=False):
-        return (first, AckCode.APPLICATION_ACCEPT)
-    return (first,)
+    request = accept_mode(header)
+    asked = ((AckCode.COMMIT_ACCEPT, request.accept), (AckCode.APPLICATION_ACCEPT, request.application))
+    return tuple(code for code, condition in asked if condition.applies(is_error=False))
 
 
 def build_answers(
