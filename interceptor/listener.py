@@ -42,7 +42,7 @@ class PlacerLine:
         self._connection = connection
         self._parts = parts
         self._on_lost = on_lost
-        self._waiting: deque[Frame] = deque()
+        self._waiting: deque[Frame | FramingError] = deque()
         self._passage: Passage | None = None
         self._is_pumping = False
         self._is_paused = False
@@ -67,13 +67,14 @@ class PlacerLine:
         self._pump()
 
     def framing_failed(self, error: FramingError) -> None:
-        """The stream cannot be trusted any more: refuse the message whose head was seen; the transport closes."""
+        """The stream cannot be trusted any more: refuse the message whose head was seen, in its turn; then it closes."""
         parts = self._parts
         peer = self._connection.peer_address
         parts.log.event(
             FRAME_REFUSED, route=parts.options.name, peer=peer, reason=error.reason.value, offset=error.offset
         )
-        Passage(Frame(content=error.head), _Refusal(self), parts).refuse_head(error.reason.value)
+        self._waiting.append(error)
+        self._pump()
 
     def connection_lost(self) -> None:
         """The placer is gone; what waits was not acknowledged and will be sent again."""
@@ -103,6 +104,10 @@ class PlacerLine:
                 if self._is_paused and len(self._waiting) < self._parts.options.pipelined_max:
                     self._is_paused = False
                     self._connection.resume_reading()
+                if isinstance(frame, FramingError):
+                    refused = Passage(Frame(content=frame.head), _Refusal(self), self._parts)
+                    refused.refuse_head(frame.reason.value)
+                    continue
                 self._passage = Passage(frame, self, self._parts)
                 self._passage.begin()
         finally:
