@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from interceptor.cli import explain, policy
 from interceptor.cli.explanation import explain_message
@@ -42,7 +41,7 @@ def vignette(name: str) -> Path:
 
 def explained(name: str, *options: str | Path) -> list[dict[str, Any]]:
     folder = vignette(name)
-    known = ["--evidence", folder / "evidence.json"] if (folder / "evidence.json").exists() else []
+    known: list[str | Path] = ["--evidence", folder / "evidence.json"] if (folder / "evidence.json").exists() else []
     result = run("explain", folder / "in.hl7", "--json", *known, *options)
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.stdout.splitlines()]
