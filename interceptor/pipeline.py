@@ -31,6 +31,7 @@ from enum import StrEnum
 from typing import Literal, Protocol
 
 from interceptor.action.acknowledge import answer_count, refusal_code
+from interceptor.action.order_response import separate_answers
 from interceptor.action.plan import MessagePlan, NoHoldReason, RouteMode, plan_message
 from interceptor.context.extract import EvidenceNeeded
 from interceptor.context.patient import PatientEvidence
@@ -40,7 +41,7 @@ from interceptor.journal.custody import Custody
 from interceptor.journal.order_index import keys_of_content
 from interceptor.journal.port import AlreadyTaken, IntakeDone, JournalBroken, JournalError, StoredAnswer
 from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnResult
-from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment
+from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment, read_acknowledgment
 from interceptor.message.group import is_order_message
 from interceptor.message.header import Header, peek_header
 from interceptor.message.view import MessageView
@@ -403,12 +404,10 @@ class Passage:
                 if result.done.control_id_reused:
                     self._parts.metrics.control_id_reuses.inc()
                     self._parts.log.event(CONTROL_ID_REUSED, route=self._parts.options.name)
-                if result.acknowledgment is not None:
-                    self._acknowledge(result.acknowledgment, result.code, proof=result.done)
+                self._answer(result.acknowledgment, proof=result.done)
                 self._done(MessageOutcome.TAKEN)
             case AlreadyTaken():
-                if result.answer.acknowledgment is not None:
-                    self._acknowledge(result.answer.acknowledgment, None, proof=result.answer)
+                self._answer(result.answer.acknowledgment, proof=result.answer)
                 self._done(MessageOutcome.DUPLICATE)
 
     def _go_without_custody(self, inbound: Inbound) -> None:
@@ -449,6 +448,12 @@ class Passage:
         )
         self._acknowledge(content, answer, proof=None)
         self._done(MessageOutcome.REFUSED)
+
+    def _answer(self, stored: bytes | None, *, proof: IntakeDone | StoredAnswer) -> None:
+        """Send the answers that are stored with a message in custody: none, one, or CA and then the application's."""
+        for content in separate_answers(stored) if stored else ():
+            answer = read_acknowledgment(content)
+            self._acknowledge(content, answer.code if answer is not None else None, proof=proof)
 
     def _acknowledge(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
         """Send an acknowledgment to the placer: the only place that does.

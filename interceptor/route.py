@@ -12,7 +12,9 @@ from itertools import count
 from typing import Any
 
 from interceptor.action.deadline import HoldLimits, hold_deadline
-from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES
+from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES, Notice
+from interceptor.action.notice import NoticeStyle, build_notice
+from interceptor.action.order_response import HoldReply, build_answers
 from interceptor.action.plan import RouteMode
 from interceptor.config.schema import Config, RouteTable
 from interceptor.context.order_set import SetMember
@@ -26,17 +28,19 @@ from interceptor.decision.message_decision import MessageDecision, OrderDecision
 from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
 from interceptor.journal.decision_record import decision_record
+from interceptor.journal.port import OutgoingMessage
 from interceptor.journal.recorder import Recorder
-from interceptor.journal.release import ReleaseParts
+from interceptor.journal.release import NoticeBuilder, ReleaseParts
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.turn import take_turn
 from interceptor.journal.turn_parts import TurnParts
-from interceptor.message.acknowledgment import AckCode, build_acknowledgment
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 from interceptor.pipeline import CustodyKind, RouteOptions, RouteParts
-from interceptor.telemetry.events import BREAKER_OPENED, ORDER_ESCALATED, EventLog
+from interceptor.telemetry.events import BREAKER_OPENED, NOTICE_FAILED, ORDER_ESCALATED, EventLog
+from interceptor.telemetry.label import NoticeResult
 from interceptor.telemetry.metrics import Metrics
+from interceptor.telemetry.redaction import describe_error
 
 NOT_KEPT = frozenset({ProcedureClass.NOT_SPINE})
 """Decisions on studies that are plainly of another part of the body are counted, not kept."""
@@ -138,7 +142,7 @@ def build_route(wiring: RouteWiring) -> Route:
         journal=wiring.custody.journal,
         destination=table.destination,
         note_length=site.note_length_max,
-        notice=lambda _view, _notice, _reasons: None,
+        notice=_notice(wiring, control_ids),
     )
     turn = TurnParts(
         route=name,
@@ -152,7 +156,7 @@ def build_route(wiring: RouteWiring) -> Route:
         now=wiring.now,
         set_window_seconds=wiring.config.hold.set_window_seconds,
         deadline=_deadline(wiring),
-        acknowledge=_acknowledge(control_ids),
+        acknowledge=_acknowledge(HoldReply(table.hold_reply), control_ids),
         summarize=_summarize,
         release=release,
     )
@@ -268,9 +272,38 @@ def _deadline(wiring: RouteWiring) -> Callable[[OrderDecision, datetime], dateti
     return deadline
 
 
-def _acknowledge(control_ids: Iterator[str]) -> Callable[[Header, AckCode, datetime, bool], bytes]:
-    def acknowledge(header: Header, code: AckCode, at: datetime, _is_held: bool) -> bytes:  # noqa: FBT001
-        return build_acknowledgment(header, code, control_id=next(control_ids), at=at)
+def _notice(wiring: RouteWiring, control_ids: Iterator[str]) -> NoticeBuilder:
+    """Builds notices to the placer, where a destination for them is configured. An order never waits for one."""
+    table = wiring.config.notices
+    destination, style = table.destination, NoticeStyle(table.style)
+    note_length = wiring.content.tables.site.note_length_max
+    count = wiring.metrics.routes[wiring.name].notices.count
+
+    def notice(view: MessageView, told: Notice, reasons: tuple[str, ...]) -> OutgoingMessage | None:
+        if destination is None:
+            return None
+        control_id, at = next(control_ids), wiring.now()
+        try:
+            content = build_notice(
+                view, told, reasons=reasons, control_id=control_id, at=at, style=style, note_length=note_length
+            )
+        except Exception as error:  # noqa: BLE001 - promise 3: the order goes on, whatever is wrong with its notice
+            count(NoticeResult.FAILED)
+            wiring.log.event(NOTICE_FAILED, route=wiring.name, **describe_error(error))
+            return None
+        count(NoticeResult.BUILT)
+        return OutgoingMessage(
+            destination=destination, content=content, control_id=control_id.encode("ascii"), kind="notice"
+        )
+
+    return notice
+
+
+def _acknowledge(
+    reply: HoldReply, control_ids: Iterator[str]
+) -> Callable[[MessageView | Header, Mapping[int, Notice], datetime], bytes | None]:
+    def acknowledge(message: MessageView | Header, told: Mapping[int, Notice], at: datetime) -> bytes | None:
+        return build_answers(message, reply=reply, told=told, new_control_id=lambda: next(control_ids), at=at)
 
     return acknowledge
 

@@ -9,7 +9,6 @@ from interceptor.message.acknowledgment import AckCode, AckCondition, AckMode, a
 from interceptor.message.header import Header
 
 _ENHANCED = {
-    AckCode.APPLICATION_ACCEPT: AckCode.COMMIT_ACCEPT,
     AckCode.APPLICATION_ERROR: AckCode.COMMIT_ERROR,
     AckCode.APPLICATION_REJECT: AckCode.COMMIT_REJECT,
 }
@@ -25,24 +24,22 @@ def answer_count(header: Header) -> int:
     return int(request.accept.applies(is_error=False)) + int(request.application.applies(is_error=False))
 
 
-def accept_code(header: Header) -> AckCode | None:
-    """What we answer when a message is durable in our custody; None when the sender wants to hear nothing.
+def accept_codes(header: Header) -> tuple[AckCode, ...]:
+    """Every answer that a message asks for once it is durable in our custody, in the order to send them; at most two.
 
-    A sender that asks only for the application acknowledgment gets AA from us: nobody else answers it now.
+    Nobody else answers it: the filler gets it later, and its acknowledgment is for us.
     """
-    return _code(header, AckCode.APPLICATION_ACCEPT, is_error=False)
+    request = accept_mode(header)
+    asked = ((AckCode.COMMIT_ACCEPT, request.accept), (AckCode.APPLICATION_ACCEPT, request.application))
+    return tuple(code for code, condition in asked if condition.applies(is_error=False))
 
 
 def refusal_code(header: Header, code: AckCode) -> AckCode | None:
     """What we answer when we do not take a message: *code* (AE or AR) in the sender's mode, None for nothing."""
-    return _code(header, code, is_error=True)
-
-
-def _code(header: Header, code: AckCode, *, is_error: bool) -> AckCode | None:
     request = accept_mode(header)
     if request.mode is AckMode.ORIGINAL:
         return code
-    if request.accept.applies(is_error=is_error):
+    if request.accept.applies(is_error=True):
         return _ENHANCED[code]
-    wants_application = request.application.applies(is_error=is_error)
+    wants_application = request.application.applies(is_error=True)
     return code if request.accept is AckCondition.NEVER and wants_application else None

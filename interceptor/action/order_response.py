@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
+from interceptor.action.acknowledge import accept_codes
 from interceptor.action.authored_segment import (
     AuthoringError,
     AuthoringReason,
@@ -36,7 +37,7 @@ from interceptor.action.lifecycle import (
     REPLACED_AS_REQUESTED,
     Notice,
 )
-from interceptor.message.acknowledgment import AckCode, accept_mode, build_acknowledgment
+from interceptor.message.acknowledgment import AckCode, build_acknowledgment
 from interceptor.message.group import OrderGroup, order_groups
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
@@ -53,13 +54,6 @@ class HoldReply(StrEnum):
 
     ACKNOWLEDGMENT = "ack"
     ORDER_RESPONSE = "orr"
-
-
-def accept_codes(header: Header) -> tuple[AckCode, ...]:
-    """Every answer that a message asks for once it is durable in our custody, in the order to send them; at most two."""
-    request = accept_mode(header)
-    asked = ((AckCode.COMMIT_ACCEPT, request.accept), (AckCode.APPLICATION_ACCEPT, request.application))
-    return tuple(code for code, condition in asked if condition.applies(is_error=False))
 
 
 def build_answers(

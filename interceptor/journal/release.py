@@ -124,5 +124,5 @@ def end_of_window(entry: Entry, build: NoticeBuilder, *, deadline: datetime) -> 
         actor="timer",
         reason=transition.reason,
         deadline_at=deadline,
-        outgoing=notices_of(entry, transition.notice, (transition.reason,), build),
+        outgoing=notices_of(entry, transition.notice, (transition.reason, *_sentences(entry.summary)), build),
     )

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from interceptor.action.acknowledge import accept_code
 from interceptor.action.lifecycle import (
     TRANSITIONS,
     UNSEEN_ENDS,
@@ -111,8 +110,7 @@ async def _store(inbound: Inbound, identity: MessageIdentity, parts: TurnParts) 
     forward = OutgoingMessage(
         destination=parts.release.destination, content=inbound.raw, control_id=inbound.header.control_id, kind="message"
     )
-    code = accept_code(inbound.header)
-    acknowledgment = None if code is None else parts.acknowledge(inbound.header, code, parts.now(), False)  # noqa: FBT003
+    acknowledgment = parts.acknowledge(inbound.header, {}, parts.now())
     intake = Intake(
         route=parts.route,
         identity=identity,
@@ -126,7 +124,7 @@ async def _store(inbound: Inbound, identity: MessageIdentity, parts: TurnParts) 
     assert not isinstance(done, Conflict), "an intake without changes cannot conflict"
     if isinstance(done, AlreadyTaken):
         return done
-    return Taken(done=done, acknowledgment=acknowledgment, code=code)
+    return Taken(done=done, acknowledgment=acknowledgment)
 
 
 class _Turn:
@@ -184,7 +182,7 @@ class _Turn:
         is_new_to_filler = replaced_count > 0 and self._replaced_count == replaced_count
         if is_new_to_filler and _control(order) == REPLACEMENT_ORDER:
             # It replaces orders that the filler never saw: to the filler it is new.
-            await self._order_again(order, members)
+            await self._order_again(order, members, is_replacement=True)
             return True
         return False
 
@@ -273,13 +271,17 @@ class _Turn:
             return None
         return min(entry.deadline_at, self._parts.deadline(again, entry.taken_at))
 
-    async def _order_again(self, order: OrderDecision, members: Sequence[SetMember]) -> None:
+    async def _order_again(
+        self, order: OrderDecision, members: Sequence[SetMember], *, is_replacement: bool = False
+    ) -> None:
         """What is said of an order that the filler never saw, and never will, is a new order now: ours to the end."""
         content, _ = self._draft.part(order)
         view = _as_new(content)
         again = (await self._deciding.decide(view, members)).orders
         self._present.extend(again)
         plan = self._deciding.plan(view, again, first_part=0)
+        if is_replacement:
+            self._draft.tell_of_replacement(view, is_waiting=bool(plan.held))
         for part in plan.held:
             self._keep(part)
         if plan.forward is not None:
@@ -313,7 +315,7 @@ class _Turn:
             new = self._new_entry(part, OrderState.PARKED, deadline=self._now + window)
         else:
             new = self._new_entry(part, OrderState.HELD, deadline=parts.deadline(part.order, self._now))
-        self._draft.add_waiting(new, part.order.decision.reasons)
+        self._draft.add_waiting(new, part.order)
 
     def _new_entry(self, part: HeldPart, state: OrderState, *, deadline: datetime | None) -> NewEntry:
         order = part.order
@@ -349,10 +351,12 @@ class _Turn:
 
     async def _commit(self, decision: MessageDecision) -> TurnResult | Conflict:
         parts, inbound, draft = self._parts, self._inbound, self._draft
-        code = accept_code(inbound.header)
-        acknowledgment = None
-        if code is not None:
-            acknowledgment = parts.acknowledge(inbound.header, code, self._now, draft.is_waiting)
+        told = {
+            order.group.number: draft.said[order.order_key]
+            for order in decision.orders
+            if order.order_key in draft.said
+        }
+        acknowledgment = parts.acknowledge(self._view, told, self._now)
         records = tuple(
             decision_record(self._view, order, route=parts.route, mode=parts.mode(), at=self._now)
             for order in decision.orders
@@ -372,7 +376,7 @@ class _Turn:
         done = await parts.custody.take(intake, is_tracked=not parts.is_store)
         if not isinstance(done, IntakeDone):
             return done
-        return Taken(done=done, acknowledgment=acknowledgment, code=code, decision=decision)
+        return Taken(done=done, acknowledgment=acknowledgment, decision=decision)
 
 
 def _control(order: OrderDecision) -> str:

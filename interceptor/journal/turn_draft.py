@@ -4,16 +4,26 @@ Nothing here decides or waits. A draft that is thrown away leaves nothing behind
 `Intake`, one transaction. Orders that are released together leave in the order in which they arrived.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from interceptor.action.lifecycle import TAKEN_AS, LifecycleEvent, Notice, OrderState, Transition, decide_transition
+from interceptor.action.lifecycle import (
+    HELD_BY_FILLER,
+    TAKEN_AS,
+    WAITING_STATES,
+    LifecycleEvent,
+    Notice,
+    Transition,
+    decide_transition,
+)
+from interceptor.action.notice import REPLACEMENT, REPLACEMENT_HELD, REPLACEMENT_TAKEN
 from interceptor.action.plan import split_part
-from interceptor.decision.message_decision import OrderDecision
+from interceptor.decision.message_decision import OrderDecision, order_key
 from interceptor.decision.report import order_json
 from interceptor.journal.port import Entry, EntryChange, EntryId, NewEntry, OutgoingKind, OutgoingMessage
 from interceptor.journal.release import ReleaseParts
+from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
 
 
@@ -28,6 +38,7 @@ class Draft:
         self._changes: list[EntryChange] = []
         self._outgoing: list[OutgoingMessage] = []
         self._current: dict[EntryId, Entry] = {}
+        self._said: dict[str, Notice] = {}
         self._part_count = 0
 
     @property
@@ -46,9 +57,9 @@ class Draft:
         return tuple(self._outgoing)
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether an order of the message stays with us."""
-        return any(entry.state is not OrderState.QUEUED for entry in self._entries)
+    def said(self) -> Mapping[str, Notice]:
+        """What became of orders, by their key: the notice, or that they are on hold where none is due yet."""
+        return self._said
 
     @property
     def next_part(self) -> int:
@@ -91,10 +102,17 @@ class Draft:
         """Let a message go that is no order of ours."""
         self._outgoing.append(self.message(content, control_id, original=original))
 
-    def add_waiting(self, new: NewEntry, reasons: Sequence[str]) -> None:
+    def add_waiting(self, new: NewEntry, order: OrderDecision) -> None:
         """Keep an order."""
+        taken = TAKEN_AS[new.state]
+        view = MessageView(new.content)
+        self._tell(view, taken.notice, (taken.reason, *_why(order)), entry_index=len(self._entries))
         self._entries.append(new)
-        self._tell(MessageView(new.content), TAKEN_AS[new.state].notice, reasons)
+        self._say(new.order_key, taken)
+
+    def tell_of_replacement(self, view: MessageView, *, is_waiting: bool) -> None:
+        """Tell the placer that the order of *view* was taken in the place of orders that the filler never saw."""
+        self._tell(view, REPLACEMENT_HELD if is_waiting else REPLACEMENT_TAKEN, (REPLACEMENT,))
 
     def add_queued(self, new: NewEntry, content: bytes) -> None:
         """Take an order and let it go at once, as *content*, which may be annotated."""
@@ -134,12 +152,13 @@ class Draft:
             outgoing=outgoing,
             **values,
         )
+        self._tell_of(entry, change, transition, order)
         self.add_change(entry, change)
-        self._tell_of(entry, transition)
 
     def add_change(self, entry: Entry, change: EntryChange) -> None:
         """Move *entry* by a change that is complete."""
         self._changes.append(change)
+        self._say(entry.order_key, decide_transition(entry.state, change.event))
         self._current[entry.entry_id] = replace(
             entry,
             state=change.state,
@@ -149,12 +168,30 @@ class Draft:
             deadline_at=change.deadline_at or entry.deadline_at,
         )
 
-    def _tell_of(self, entry: Entry, transition: Transition) -> None:
+    def _tell_of(self, entry: Entry, change: EntryChange, transition: Transition, order: OrderDecision | None) -> None:
+        """Tell the placer of a step; why the order is kept, too, where it still is."""
+        if transition.notice is None:
+            return
         # Damaged bytes may be no message any more; the one at hand names the same order.
-        view = self._view if entry.damaged else MessageView(entry.content)
-        self._tell(view, transition.notice, (transition.reason,))
+        content = self._own_part(entry.order_key) if entry.damaged else change.content or entry.content
+        why = _why(order) if order is not None and transition.state in WAITING_STATES else ()
+        self._tell(MessageView(content), transition.notice, (transition.reason, *why), entry_id=entry.entry_id)
 
-    def _tell(self, view: MessageView, notice: Notice | None, reasons: Sequence[str]) -> None:
+    def _own_part(self, key: str) -> bytes:
+        """The received message with the order of this key alone."""
+        number = next(group.number for group in order_groups(self._view) if order_key(self._view, group) == key)
+        return split_part(self._view, [number], part_number=0)[0]
+
+    def _tell(self, view: MessageView, notice: Notice | None, reasons: Sequence[str], **about: Any) -> None:
         message = self._release.notice(view, notice, tuple(reasons)) if notice is not None else None
         if message is not None:
-            self._outgoing.append(message)
+            self._outgoing.append(replace(message, **about))
+
+    def _say(self, key: str, transition: Transition) -> None:
+        if transition.notice is not None or transition.state in WAITING_STATES:
+            self._said[key] = transition.notice or HELD_BY_FILLER
+
+
+def _why(order: OrderDecision) -> tuple[str, ...]:
+    """Why an order is kept, as a notice takes it: the deciding finding first."""
+    return tuple(f"{finding.reason}: {finding.sentence}" for finding in order.decision.findings)

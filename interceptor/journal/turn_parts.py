@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from interceptor.action.lifecycle import Notice
 from interceptor.action.plan import MessagePlan, NoHoldReason, RouteMode
 from interceptor.context.order_set import SetMember
 from interceptor.context.patient import PatientEvidence
@@ -11,7 +12,6 @@ from interceptor.decision.message_decision import MessageDecision, OrderDecision
 from interceptor.journal.custody import Custody
 from interceptor.journal.port import AlreadyTaken, IntakeDone
 from interceptor.journal.release import ReleaseParts
-from interceptor.message.acknowledgment import AckCode
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 
@@ -39,11 +39,10 @@ class PassOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The message is durable in our custody; send *acknowledgment*, None when the placer wants none."""
+    """The message is durable in our custody; send *acknowledgment*, one answer or two, None when the placer wants none."""
 
     done: IntakeDone
     acknowledgment: bytes | None
-    code: AckCode | None
     decision: MessageDecision | None = None
 
 
@@ -60,7 +59,8 @@ class TurnParts:
         lookup: Ask the evidence sources about a message's patient, within their budget.
         deadline: When an order taken now must leave at the latest.
         set_window_seconds: How long an order waits for its siblings; 0 does not park.
-        acknowledge: Build our positive acknowledgment of a message.
+        acknowledge: Build our positive answers to a message, None when it wants none. The mapping tells by order
+            number what became of the message's orders, where that is more than "accepted".
         summarize: The worklist's summary of an order.
         release: What a release needs of the route; its destination is the route's own.
         placer_release: Whether RL of the placer releases our hold.
@@ -77,7 +77,7 @@ class TurnParts:
     now: Callable[[], datetime]
     set_window_seconds: float
     deadline: Callable[[OrderDecision, datetime], datetime]
-    acknowledge: Callable[[Header, AckCode, datetime, bool], bytes]
+    acknowledge: Callable[[MessageView | Header, Mapping[int, Notice], datetime], bytes | None]
     summarize: Callable[[MessageView, OrderDecision], Mapping[str, object]]
     release: ReleaseParts
     placer_release: bool = False

@@ -7,6 +7,7 @@ from itertools import count
 import hl7
 import pytest
 
+from interceptor.action.acknowledge import accept_codes
 from interceptor.action.lifecycle import (
     CANCELLED_AS_REQUESTED,
     HELD_AS_REQUESTED,
@@ -19,7 +20,6 @@ from interceptor.action.lifecycle import (
 )
 from interceptor.action.order_response import (
     HoldReply,
-    accept_codes,
     build_answers,
     build_order_response,
     separate_answers,
