@@ -24,6 +24,7 @@ Source: HL7 v2.5.1 chapter 2.9 (acknowledgment modes).
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -190,7 +191,7 @@ class Passage:
         raw, header = self._raw, self._header
         metrics = self._parts.metrics
         metrics.message_bytes.observe(len(raw))
-        metrics.last_message.set_to_current_time()
+        metrics.last_message.set(time.time())
         if header is None or self._is_truncated:
             self._begin_unreadable(raw, header, truncated=self._is_truncated)
         elif self._parts.options.custody is CustodyKind.STORE:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 from pathlib import Path
+from typing import cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from interceptor.telemetry import metric_catalogue as catalogue
@@ -32,6 +32,14 @@ from interceptor.telemetry.label import (
     NoticeResult,
 )
 from interceptor.telemetry.metric_catalogue import MetricFamily, MetricKind
+from interceptor.telemetry.tally import (
+    CounterTally,
+    GaugeTally,
+    HistogramTally,
+    TallyCollector,
+    TallyFamily,
+    build_family,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of `Metrics.render`: the Prometheus text format."""
@@ -68,16 +76,18 @@ class Counters:
 
     __slots__ = ("_children", "_other")
 
-    def __init__(self, family: Counter, *, fixed: tuple[str, ...] = (), words: Sequence[Iterable[str]]) -> None:
+    def __init__(
+        self, family: TallyFamily[CounterTally], *, fixed: tuple[str, ...] = (), words: Sequence[Iterable[str]]
+    ) -> None:
         keys = list(product(*(_with_other(values) for values in words)))
-        self._children: dict[tuple[str, ...], Counter] = {key: family.labels(*fixed, *key) for key in keys}
+        self._children: dict[tuple[str, ...], CounterTally] = {key: family.labels(*fixed, *key) for key in keys}
         self._other = self._children[tuple(OTHER for _ in words)]
 
     def count(self, *words: str, amount: float = 1) -> None:
         """Add to one child. A word that was not known at the start counts with all words as "other"."""
         self._children.get(words, self._other).inc(amount)
 
-    def child(self, *words: str) -> Counter:
+    def child(self, *words: str) -> CounterTally:
         """The child itself, for a caller that counts the same thing many times."""
         return self._children.get(words, self._other)
 
@@ -87,8 +97,10 @@ class Gauges:
 
     __slots__ = ("_children",)
 
-    def __init__(self, family: Gauge, *, fixed: tuple[str, ...] = (), words: Iterable[str], start: float = 0) -> None:
-        self._children: dict[str, Gauge] = {}
+    def __init__(
+        self, family: TallyFamily[GaugeTally], *, fixed: tuple[str, ...] = (), words: Iterable[str], start: float = 0
+    ) -> None:
+        self._children: dict[str, GaugeTally] = {}
         for word in dict.fromkeys((*words, OTHER)):
             self._children[word] = family.labels(*fixed, word)
             self._children[word].set(start)
@@ -113,7 +125,7 @@ def timestamp_value(moment: datetime | None) -> float:
 
 
 class _Families:
-    """The prometheus objects, one per family of the catalogue.
+    """The families of the catalogue by name.
 
     Counters have a registry of their own: one registry refuses `dead_letters` beside `dead_letters_total`,
     although the text format tells them apart.
@@ -123,35 +135,22 @@ class _Families:
         self.registries = (CollectorRegistry(), CollectorRegistry())
         others, counters = self.registries
         ProcessCollector(registry=others)
-        self._by_name: dict[str, MetricWrapperBase] = {}
-        for family in catalogue.CATALOGUE:
-            registry = counters if family.kind is MetricKind.COUNTER else others
-            self._by_name[family.name] = _build(family, registry)
+        self._by_name = {family.name: build_family(family) for family in catalogue.CATALOGUE}
+        built = tuple(self._by_name.values())
+        counters.register(TallyCollector(one for one in built if one.family.kind is MetricKind.COUNTER))
+        others.register(TallyCollector(one for one in built if one.family.kind is not MetricKind.COUNTER))
 
-    def counter(self, family: MetricFamily) -> Counter:
-        metric = self._by_name[family.name]
-        assert isinstance(metric, Counter)
-        return metric
+    def counter(self, family: MetricFamily) -> TallyFamily[CounterTally]:
+        assert family.kind is MetricKind.COUNTER
+        return cast("TallyFamily[CounterTally]", self._by_name[family.name])
 
-    def gauge(self, family: MetricFamily) -> Gauge:
-        metric = self._by_name[family.name]
-        assert isinstance(metric, Gauge)
-        return metric
+    def gauge(self, family: MetricFamily) -> TallyFamily[GaugeTally]:
+        assert family.kind is MetricKind.GAUGE
+        return cast("TallyFamily[GaugeTally]", self._by_name[family.name])
 
-    def histogram(self, family: MetricFamily) -> Histogram:
-        metric = self._by_name[family.name]
-        assert isinstance(metric, Histogram)
-        return metric
-
-
-def _build(family: MetricFamily, registry: CollectorRegistry) -> MetricWrapperBase:
-    match family.kind:
-        case MetricKind.COUNTER:
-            return Counter(family.name, family.sentence, family.labels, registry=registry)
-        case MetricKind.GAUGE:
-            return Gauge(family.name, family.sentence, family.labels, registry=registry)
-        case MetricKind.HISTOGRAM:
-            return Histogram(family.name, family.sentence, family.labels, registry=registry, buckets=family.buckets)
+    def histogram(self, family: MetricFamily) -> TallyFamily[HistogramTally]:
+        assert family.kind is MetricKind.HISTOGRAM
+        return cast("TallyFamily[HistogramTally]", self._by_name[family.name])
 
 
 class RouteMetrics:
@@ -163,10 +162,10 @@ class RouteMetrics:
         def counters(family: MetricFamily, *words: Iterable[str]) -> Counters:
             return Counters(families.counter(family), fixed=fixed, words=words)
 
-        def counter(family: MetricFamily) -> Counter:
+        def counter(family: MetricFamily) -> CounterTally:
             return families.counter(family).labels(route)
 
-        def gauge(family: MetricFamily) -> Gauge:
+        def gauge(family: MetricFamily) -> GaugeTally:
             return families.gauge(family).labels(route)
 
         self.connections = gauge(catalogue.INBOUND_CONNECTIONS)
@@ -236,9 +235,9 @@ class JournalMetrics:
     """The metrics of the journal's writer."""
 
     def __init__(self, families: _Families) -> None:
-        self.commit_seconds = families.histogram(catalogue.JOURNAL_COMMIT_SECONDS)
-        self.batch_size = families.histogram(catalogue.JOURNAL_BATCH_SIZE)
-        self.queue_depth = families.gauge(catalogue.JOURNAL_QUEUE_DEPTH)
+        self.commit_seconds = families.histogram(catalogue.JOURNAL_COMMIT_SECONDS).labels()
+        self.batch_size = families.histogram(catalogue.JOURNAL_BATCH_SIZE).labels()
+        self.queue_depth = families.gauge(catalogue.JOURNAL_QUEUE_DEPTH).labels()
         self.errors = Counters(families.counter(catalogue.JOURNAL_ERRORS_TOTAL), words=(("unavailable", "broken"),))
 
 
@@ -250,7 +249,6 @@ class Metrics:
     """
 
     def __init__(self, labels: MetricLabels, *, version: str, started_at: datetime) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation here
         families = _Families()
         self._registries = families.registries
         families.gauge(catalogue.BUILD_INFO).labels(version).set(1)
@@ -262,16 +260,16 @@ class Metrics:
             destination: DestinationMetrics(families, destination, labels) for destination in labels.destinations
         }
         self.journal = JournalMetrics(families)
-        self.ready = families.gauge(catalogue.READY)
+        self.ready = families.gauge(catalogue.READY).labels()
         self.degraded = Gauges(families.gauge(catalogue.DEGRADED), words=DegradedReason)
-        self.config_last_reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL)
-        self.event_loop_lag = families.histogram(catalogue.EVENT_LOOP_LAG_SECONDS)
-        self.storage_free_bytes = families.gauge(catalogue.STORAGE_FREE_BYTES)
+        self.config_last_reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).labels()
+        self.event_loop_lag = families.histogram(catalogue.EVENT_LOOP_LAG_SECONDS).labels()
+        self.storage_free_bytes = families.gauge(catalogue.STORAGE_FREE_BYTES).labels()
         self.storage_free_bytes.set(math.nan)
-        self.log_lines_dropped = families.counter(catalogue.LOG_LINES_DROPPED_TOTAL)
-        self.records_dropped = families.counter(catalogue.RECORDS_DROPPED_TOTAL)
-        self.scrapes = families.counter(catalogue.SCRAPES_TOTAL)
-        self.decision_seconds = families.histogram(catalogue.DECISION_SECONDS)
+        self.log_lines_dropped = families.counter(catalogue.LOG_LINES_DROPPED_TOTAL).labels()
+        self.records_dropped = families.counter(catalogue.RECORDS_DROPPED_TOTAL).labels()
+        self.scrapes = families.counter(catalogue.SCRAPES_TOTAL).labels()
+        self.decision_seconds = families.histogram(catalogue.DECISION_SECONDS).labels()
         self.held_oldest = Gauges(
             families.gauge(catalogue.HELD_ORDER_OLDEST_TIMESTAMP_SECONDS), words=labels.priorities, start=math.nan
         )
