@@ -102,7 +102,7 @@ def set_key(view: MessageView, group: OrderGroup) -> str:
     group_number = orc.text(4)
     if group_number:
         return "\x1f".join(("group", patient, group_number, orc.text(4, 2)))
-    provider = orc.text(12) or (obr.text(16) if obr is not None else "")
+    provider = _provider(orc, 12) or (_provider(obr, 16) if obr is not None else "")
     visit = view.first("PV1")
     encounter = (visit.text(19) or visit.text(50)) if visit is not None else ""
     return "\x1f".join(("day", patient, provider.casefold(), encounter, _order_day(view, orc, obr)))
@@ -125,6 +125,11 @@ def patient_key(view: MessageView, group: OrderGroup) -> str:
         if identifier:
             return f"{identifier}\x1e{patient.text(number, 4)}"
     return ""
+
+
+def _provider(segment: Segment, number: int) -> str:
+    """The ordering provider: identifier, or family and given name where there is none."""
+    return segment.text(number) or f"{segment.text(number, 2)} {segment.text(number, 3)}".strip()
 
 
 def _order_day(view: MessageView, orc: Segment, obr: Segment | None) -> str:
@@ -214,7 +219,7 @@ def _judge_incomplete(procedures: list[Procedure], indexes: list[int], verdicts:
         verdicts[index] = SetVerdict(procedure_class=amount, part=part)
 
 
-def _defect_class(contrasts: list[Contrast]) -> ProcedureClass:
+def _defect_class(contrasts: Sequence[Contrast]) -> ProcedureClass:
     """The class whose fault this is: without only, with only, or neither of them clearly."""
     if all(contrast is Contrast.WITHOUT for contrast in contrasts):
         return ProcedureClass.COMPLETE_WO

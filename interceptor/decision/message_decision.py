@@ -44,7 +44,7 @@ class OrderDecision:
         order_key: Placer order number with its namespace; where there is none, with MSH-3 and MSH-4.
         set_key: Key of its order set; "" when the order can have no siblings. Patient data: never log it.
         decision: The verdict.
-        member: The order as later siblings will see it; None when it can have none.
+        member: The order as later siblings will see it, in custody when it is to be held; None when it can have none.
         set_part: The part it plays in its set.
         completes_set: True when it and earlier siblings that the caller named now make a compliant set.
         facts: The order's lazy facts, for explanations.
@@ -170,7 +170,7 @@ def decide_message(
         for control, key, one in zip(order_controls, keys, facts, strict=True)
     ]
     members = _members(view, groups, facts, controls, known=known)
-    verdicts, completing = _judge(members, known)
+    verdicts, completing = _judge(members, known) if len(groups) > 1 or waiting else _ALONE
     orders = []
     for index, (group, one) in enumerate(zip(groups, facts, strict=True)):
         key, member, verdict = keys[index], members[index], verdicts.get(index)
@@ -182,7 +182,9 @@ def decide_message(
             reviewed=key in reviewed,
         )
         decision = evaluate(content.policy, case)
-        if member is None and decision.disposition is Disposition.HOLD:
+        if member is not None and decision.disposition is not Disposition.HOLD:
+            member = replace(member, in_custody=False)
+        elif member is None and decision.disposition is Disposition.HOLD:
             member = _member(view, group, one, known)
         orders.append(
             OrderDecision(
@@ -240,6 +242,8 @@ def _read_groups(
     return found
 
 
+_ALONE: tuple[dict[int, SetVerdict], frozenset[int]] = ({}, frozenset())
+"""What a set makes of an order without siblings: nothing."""
 _SHARING_CLASSES = SET_CLASSES | {ProcedureClass.UNMAPPED}
 """Orders that share their reason with siblings: any study of the spine or in its place."""
 
@@ -272,9 +276,7 @@ def _members(
     *,
     known: _Known,
 ) -> list[SetMember | None]:
-    """The orders as members of sets; None for those that can have no siblings, or when nobody else is there."""
-    if len(groups) == 1 and not known.waiting:
-        return [None]
+    """The orders as members of sets; None for those that can have no siblings."""
     return [
         _member(view, group, one, known)
         if control is not ControlKind.OTHER

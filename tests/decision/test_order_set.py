@@ -187,6 +187,11 @@ def test_without_a_group_number_provider_encounter_and_day_make_it() -> None:
     assert order_keys(LONE, LONE.replace("|2|", "|3|"))[0] == same
 
 
+def test_a_provider_without_an_identifier_is_known_by_name() -> None:
+    one, other = order_keys(LONE.replace("11^HOUSE", "^HOUSE^GREG"), LONE.replace("11^HOUSE", "^WILSON^JAMES"))
+    assert one != other
+
+
 def test_the_time_of_the_day_does_not_matter() -> None:
     one, two = order_keys(LONE, LONE.replace("20260302", "202603021530"))
     assert one == two

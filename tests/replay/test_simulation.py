@@ -59,6 +59,20 @@ def test_a_later_sibling_releases_what_is_held_and_says_so() -> None:
     assert fates(first, second) == [["pass P-COMPLIANT-SET,S-RELEASED"], COMPLETE_SET]
 
 
+def test_a_sibling_that_has_just_left_counts_for_those_that_follow() -> None:
+    complete = message(group("A", COMPLETE))
+    duplicate = message(group("B"), at="20260302100005", control_id="M2")
+    assert fates(complete, duplicate) == [["pass P-COMPLIANT"], ["pass P-COMPLIANT-SET,A-DUPLICATE"]]
+    too_late = message(group("B"), at="20260302100016", control_id="M2")
+    assert fates(complete, too_late)[1] == HELD
+
+
+def test_an_urgent_sibling_that_was_not_held_counts_too() -> None:
+    urgent = message(group("A", CERVICAL_THORACIC).replace("^^^^^R", "^^^^^S"))
+    routine = message(group("B", LUMBAR), at="20260302100005", control_id="M2")
+    assert fates(urgent, routine) == [["annotate A-STAT,A-REGIONAL"], COMPLETE_SET]
+
+
 def test_messages_arrive_at_their_own_time_and_are_told_of_in_input_order() -> None:
     cancel = message(group("A", control="CA"), at="20260302100100", control_id="M2")
     order = message(group("A"))
