@@ -5,7 +5,7 @@ A hold is never AE, AR, CE or CR: the message was accepted.
 Source: HL7 v2.5.1 chapter 2.9.2 and 2.9.3; table 0155 as `AckCondition`.
 """
 
-from interceptor.message.acknowledgment import AckCode, AckCondition, AckMode, accept_mode
+from interceptor.message.acknowledgment import AckCode, AckMode, accept_mode
 from interceptor.message.header import Header
 
 _ENHANCED = {
@@ -20,6 +20,8 @@ def answer_count(header: Header) -> int:
     On "ER" an answer comes only when it does not take it; such a message is not waited for, and an answer that
     comes all the same is still passed on.
     """
+    if not header.accept_ack and not header.application_ack:
+        return 1
     request = accept_mode(header)
     return int(request.accept.applies(is_error=False)) + int(request.application.applies(is_error=False))
 
@@ -41,5 +43,4 @@ def refusal_code(header: Header, code: AckCode) -> AckCode | None:
         return code
     if request.accept.applies(is_error=True):
         return _ENHANCED[code]
-    wants_application = request.application.applies(is_error=True)
-    return code if request.accept is AckCondition.NEVER and wants_application else None
+    return code if request.application.applies(is_error=True) else None

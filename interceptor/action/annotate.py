@@ -56,7 +56,7 @@ class Annotation:
         group_number: Order group, counted from 1.
         lines: Note lines for NTE-3; longer ones are wrapped.
         rating: Value of the coded observation; None adds no observation.
-        summary: The one line of the observation's NTE.
+        summary: The one line of the observation's NTE; without one the first of the note's.
     """
 
     group_number: int
@@ -116,5 +116,5 @@ def _observation(view: MessageView, group: OrderGroup, annotation: Annotation, n
     value = (rating.value, _RATING_NAMES[rating], "99INT")
     set_id = str(next_set_id(view, group, "OBX"))
     observation = build_segment(encoding, "OBX", (set_id, "CE", OBSERVATION, "1", value, "", "", "", "", "", "F"))
-    summary = wrap_lines((annotation.summary or annotation.lines[0],), length=note_length)[0]
-    return observation, build_segment(encoding, "NTE", ("1", "O", summary))
+    words = wrap_lines((annotation.summary, *annotation.lines, _RATING_NAMES[rating]), length=note_length)
+    return observation, build_segment(encoding, "NTE", ("1", "O", words[0]))
