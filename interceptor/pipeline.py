@@ -169,6 +169,25 @@ def is_batch(raw: bytes) -> bool:
     return raw.startswith((b"FHS", b"BHS"))
 
 
+_KINDS: dict[bytes, tuple[MessageTypeLabel, bool]] = {}
+"""What each MSH-9 seen means: a hospital sends a few dozen, and reading one anew costs as much as the rest of MSH."""
+_KINDS_COUNT_MAX = 1024
+
+
+def _kind_of(header: Header | None) -> tuple[MessageTypeLabel, bool]:
+    """The label of a message's type, and whether it carries orders."""
+    if header is None:
+        return MessageTypeLabel.NOT_HL7, False
+    # The component separator belongs to the key: with other delimiters the same bytes are another type.
+    key = header.raw_field(9) + bytes((header.encoding.component,))
+    kind = _KINDS.get(key)
+    if kind is None:
+        kind = message_type_label(header.message_type.code), is_order_message(header)
+        if len(_KINDS) < _KINDS_COUNT_MAX:
+            _KINDS[key] = kind
+    return kind
+
+
 class Passage:
     """The way of one message through a route."""
 
@@ -182,7 +201,7 @@ class Passage:
         is_half = self._header is None and Tolerance.START_INSIDE_FRAME in frame.tolerated
         self._is_truncated = frame.truncated or is_half
         self._request: Request | None = None
-        self._type = message_type_label(self._header.message_type.code) if self._header else MessageTypeLabel.NOT_HL7
+        self._type, self._is_order = _kind_of(self._header)
         self._outcome = MessageOutcome.PASSED
         self._received_at = asyncio.get_running_loop().time()
 
@@ -196,7 +215,7 @@ class Passage:
             self._begin_unreadable(raw, header, truncated=self._is_truncated)
         elif self._parts.options.custody is CustodyKind.STORE:
             self._parts.spawn(self._take(raw, header, None))
-        elif is_order_message(header):
+        elif self._is_order:
             self._begin_order(raw, header)
         else:
             self._relay(raw, header)

@@ -16,6 +16,7 @@ from interceptor.journal.port import DecisionRecord, Journal, JournalUnavailable
 
 WAITING_COUNT_MAX = 10_000
 BATCH_COUNT_MAX = 500
+PAUSE_SECONDS = 0.25
 QUARANTINE_SIZE_MAX = 1024 * 1024
 """Bytes kept of one thing that is not HL7: enough to see what it was."""
 
@@ -53,6 +54,8 @@ class Recorder:
         try:
             while True:
                 await self._wake.wait()
+                # Nobody waits for these: one commit for all that a while brings, instead of one for each.
+                await asyncio.sleep(PAUSE_SECONDS)
                 self._wake.clear()
                 await self._write()
         finally:

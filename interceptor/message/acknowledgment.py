@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from interceptor.message.build import Field, ascii_text, build_field, build_segment
 from interceptor.message.encoding import EncodingCharacters
@@ -89,9 +90,8 @@ class AckRequest:
     application: AckCondition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgment:
-    """An acknowledgment that was received.
+class Acknowledgment(NamedTuple):
+    """An acknowledgment that was received. A tuple, because one is read for every message that is relayed.
 
     Attributes:
         code: MSA-1.
