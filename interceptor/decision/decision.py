@@ -36,7 +36,7 @@ class Finding:
 
     Attributes:
         reason: Reason code, e.g. "H-REGIONAL" (docs/clinical/reasons/).
-        row: Number of the policy row that gave it, counted from 0 as in the policy file; None for listed extras.
+        row: Number of the row in the decision table that gave it (`number` in the policy file); None for listed extras.
         sentence: One plain ASCII sentence for people, from the policy.
     """
 

@@ -7,7 +7,7 @@ deadline passes unless the caller says until when to look.
 
 This is the lifecycle of held orders without a journal, a filler or a clock; `pipeline.py` does the real one.
 
-Source: docs/reference/lifecycle.md; CLINICAL table row 0.
+Source: docs/explanation/lifecycle.md; docs/clinical/policy.md, row 0.
 """
 
 from collections.abc import Callable, Sequence
