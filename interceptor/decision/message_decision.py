@@ -87,6 +87,7 @@ class _Known:
 
     waiting: Sequence[SetMember]
     ours: Container[str]
+    reviewed: Container[str]
     withdrawn: Container[str]
     arrived_at: datetime
     window_seconds: float
@@ -157,50 +158,84 @@ def decide_message(
     known = _Known(
         waiting=waiting,
         ours=ours,
+        reviewed=reviewed,
         withdrawn=withdrawn,
         arrived_at=arrived_at or as_of,
         window_seconds=window_seconds,
     )
     facts = _read_groups(view, groups, content=content, evidence=evidence, as_of=as_of)
-    order_controls = [group.orc.text(1) for group in groups]
-    numbers = [_placer_number(group) for group in groups]
-    keys = [_key(view, segment, number) for segment, number in numbers]
-    controls = [
-        _control(control, key, one, _replaced(order_controls, keys), known)
-        for control, key, one in zip(order_controls, keys, facts, strict=True)
-    ]
-    members = _members(view, groups, facts, controls, known=known)
-    verdicts, completing = _judge(members, known) if len(groups) > 1 or waiting else _ALONE
-    orders = []
-    for index, (group, one) in enumerate(zip(groups, facts, strict=True)):
-        key, member, verdict = keys[index], members[index], verdicts.get(index)
-        case = OrderCase(
-            one,
-            control=controls[index],
-            procedure_class=verdict.procedure_class if verdict else None,
-            set_part=verdict.part if verdict else SetPart.ALONE,
-            reviewed=key in reviewed,
+    orders = [_read_order(view, group, one) for group, one in zip(groups, facts, strict=True)]
+    replaced = [order.key for order in orders if order.control_word == "RP"]
+    for order in orders:
+        order.control = _control(order, replaced, known)
+        order.member = _find_member(view, order, known)
+    completing = _judge(orders, known) if len(orders) > 1 or waiting else frozenset()
+    return MessageDecision(
+        orders=tuple(
+            _decide(view, order, content=content, known=known, completes_set=order.group.number in completing)
+            for order in orders
         )
-        decision = evaluate(content.policy, case)
-        if member is not None and decision.disposition is not Disposition.HOLD:
-            member = replace(member, in_custody=False)
-        elif member is None and decision.disposition is Disposition.HOLD:
-            member = _member(view, group, one, known)
-        orders.append(
-            OrderDecision(
-                group=group,
-                order_control=order_controls[index],
-                placer_order_number=numbers[index][1],
-                order_key=key,
-                set_key=member.set_key if member else "",
-                decision=decision,
-                member=member,
-                set_part=case.set_part,
-                completes_set=index in completing,
-                facts=one,
-            )
-        )
-    return MessageDecision(orders=tuple(orders))
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Order:
+    """One order on its way to its decision."""
+
+    group: OrderGroup
+    facts: OrderFacts
+    order_control: str
+    number: str
+    key: str
+    control: ControlKind = ControlKind.NEW
+    member: SetMember | None = None
+    verdict: SetVerdict | None = None
+
+    @property
+    def control_word(self) -> str:
+        """ORC-1 as table 0119 spells it."""
+        return self.order_control.strip().upper()
+
+
+def _read_order(view: MessageView, group: OrderGroup, facts: OrderFacts) -> _Order:
+    segment, number = _placer_number(group)
+    return _Order(
+        group=group,
+        facts=facts,
+        order_control=group.orc.text(1),
+        number=number,
+        key=_key(view, segment, number),
+    )
+
+
+def _decide(
+    view: MessageView, order: _Order, *, content: ClinicalContent, known: _Known, completes_set: bool
+) -> OrderDecision:
+    verdict, member = order.verdict, order.member
+    case = OrderCase(
+        order.facts,
+        control=order.control,
+        procedure_class=verdict.procedure_class if verdict else None,
+        set_part=verdict.part if verdict else SetPart.ALONE,
+        reviewed=order.key in known.reviewed,
+    )
+    decision = evaluate(content.policy, case)
+    if member is not None and decision.disposition is not Disposition.HOLD:
+        member = replace(member, in_custody=False)
+    elif member is None and decision.disposition is Disposition.HOLD:
+        member = _member(view, order.group, order.facts, known)
+    return OrderDecision(
+        group=order.group,
+        order_control=order.order_control,
+        placer_order_number=order.number,
+        order_key=order.key,
+        set_key=member.set_key if member else "",
+        decision=decision,
+        member=member,
+        set_part=case.set_part,
+        completes_set=completes_set,
+        facts=order.facts,
+    )
 
 
 def _read_groups(
@@ -242,49 +277,32 @@ def _read_groups(
     return found
 
 
-_ALONE: tuple[dict[int, SetVerdict], frozenset[int]] = ({}, frozenset())
-"""What a set makes of an order without siblings: nothing."""
 _SHARING_CLASSES = SET_CLASSES | {ProcedureClass.UNMAPPED}
 """Orders that share their reason with siblings: any study of the spine or in its place."""
 
 
-def _replaced(order_controls: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """Keys of the orders that the message withdraws for others (RP)."""
-    return [key for control, key in zip(order_controls, keys, strict=True) if control.strip().upper() == "RP"]
-
-
-def _control(order_control: str, key: str, facts: OrderFacts, replaced: Sequence[str], known: _Known) -> ControlKind:
+def _control(order: _Order, replaced: Sequence[str], known: _Known) -> ControlKind:
     """What the order asks for, seen from the filler: what it never saw is new to it.
 
     A replacement (RO) of an order that the filler has is a change: holding it, while its RP goes on, would leave
     the patient without an order.
     """
-    if order_control.strip().upper() == "RO":
+    if order.control_word == "RO":
         known_to_filler = any(other not in known.ours for other in replaced)
         return ControlKind.CHANGE if known_to_filler else ControlKind.NEW
-    control = facts.control
-    if control is ControlKind.CHANGE and key in known.ours:
+    control = order.facts.control
+    if control is ControlKind.CHANGE and order.key in known.ours:
         return ControlKind.NEW
     return control
 
 
-def _members(
-    view: MessageView,
-    groups: Sequence[OrderGroup],
-    facts: Sequence[OrderFacts],
-    controls: Sequence[ControlKind],
-    *,
-    known: _Known,
-) -> list[SetMember | None]:
-    """The orders as members of sets; None for those that can have no siblings."""
-    return [
-        _member(view, group, one, known)
-        if control is not ControlKind.OTHER
-        and one.procedure.procedure_class in SET_CLASSES
-        and member_key(view, group) not in known.withdrawn
-        else None
-        for group, one, control in zip(groups, facts, controls, strict=True)
-    ]
+def _find_member(view: MessageView, order: _Order, known: _Known) -> SetMember | None:
+    """The order as a member of its set; None when it can have no siblings."""
+    if order.control is ControlKind.OTHER or order.facts.procedure.procedure_class not in SET_CLASSES:
+        return None
+    if member_key(view, order.group) in known.withdrawn:
+        return None
+    return _member(view, order.group, order.facts, known)
 
 
 def _member(view: MessageView, group: OrderGroup, facts: OrderFacts, known: _Known) -> SetMember:
@@ -297,19 +315,18 @@ def _member(view: MessageView, group: OrderGroup, facts: OrderFacts, known: _Kno
     )
 
 
-def _judge(members: Sequence[SetMember | None], known: _Known) -> tuple[dict[int, SetVerdict], frozenset[int]]:
-    """The verdict of the set on each member of this message, and which of them complete one with earlier siblings."""
-    verdicts: dict[int, SetVerdict] = {}
+def _judge(orders: Sequence[_Order], known: _Known) -> frozenset[int]:
+    """Give each member of a set its verdict; returns the numbers of those that complete one with earlier siblings."""
     completing = set()
-    for key in dict.fromkeys(member.set_key for member in members if member is not None):
-        own = {index: member for index, member in enumerate(members) if member is not None and member.set_key == key}
-        own_keys = {member.order_key for member in own.values()}
+    for key in dict.fromkeys(order.member.set_key for order in orders if order.member is not None):
+        own = [(order, order.member) for order in orders if order.member is not None and order.member.set_key == key]
+        own_keys = {member.order_key for _, member in own}
         of_set = [one for one in known.waiting if one.set_key == key]
         counting = counting_members(of_set, at=known.arrived_at, window_seconds=known.window_seconds)
-        earlier_counting = [one for one in counting if one.order_key not in own_keys]
-        judged = judge_set((*earlier_counting, *own.values()))
-        for index, verdict in zip(own, judged[len(earlier_counting) :], strict=True):
-            verdicts[index] = verdict
-            if earlier_counting and verdict.procedure_class is ProcedureClass.COMPLETE_WO_W:
-                completing.add(index)
-    return verdicts, frozenset(completing)
+        earlier = [one for one in counting if one.order_key not in own_keys]
+        judged = judge_set((*earlier, *(member for _, member in own)))
+        for (order, _), verdict in zip(own, judged[len(earlier) :], strict=True):
+            order.verdict = verdict
+            if earlier and verdict.procedure_class is ProcedureClass.COMPLETE_WO_W:
+                completing.add(order.group.number)
+    return frozenset(completing)
