@@ -144,6 +144,15 @@ def read_bundle(text: str | bytes) -> EvidenceBundle:
                 resources.append((f"entry[{index}].resource", resource))
     else:
         resources.append(("", document))
+    return _of_placed(resources)
+
+
+def bundle_of(resources: Iterable[Resource]) -> EvidenceBundle:
+    """The same of resources that were read already; each has a `resourceType` that is text."""
+    return _of_placed([("", resource) for resource in resources])
+
+
+def _of_placed(resources: Sequence[tuple[str, Resource]]) -> EvidenceBundle:
     return EvidenceBundle(
         patients=tuple(_read_patient(resource) for _, resource in resources if resource["resourceType"] == "Patient"),
         resources=tuple(resources),
