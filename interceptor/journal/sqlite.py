@@ -35,6 +35,7 @@ from interceptor.journal.port import (
     OutboxRow,
     StoredAnswer,
 )
+from interceptor.journal.side_tables import SideTables
 from interceptor.journal.sqlite_file import FileSettings, OwnerLock, errors_at_start, open_for_writing, prepare_place
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.journal.sqlite_writer import CommitReport, Writer, WriterSettings
@@ -69,12 +70,16 @@ def journal_path(data_directory: Path) -> Path:
 
 
 class SqliteJournal:
-    """`port.Journal` on one SQLite file. The methods are described there."""
+    """`port.Journal` on one SQLite file. The methods are described there.
+
+    `side_tables` lends writer and readers to parts with tables of their own in the file.
+    """
 
     def __init__(self, writer: Writer, readers: Readers) -> None:
         """Use `open_sqlite_journal`."""
         self._writer = writer
         self._readers = readers
+        self.side_tables = SideTables(writer, readers)
 
     @property
     def status(self) -> str:

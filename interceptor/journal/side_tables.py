@@ -1,0 +1,69 @@
+"""The journal's writer and readers, lent to a part that keeps tables of its own in the same file.
+
+One file, one writer, one fsync for all: what a feed says shares its commit with the orders of the moment. The lender
+knows nothing of the tables; their SQL stands with their owner.
+
+Failures: as of every write and read of the journal. On a disk that is nearly full such writes are refused first:
+orders that are ours must still be able to leave.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+import apsw
+
+from interceptor.journal.sqlite_entry import append_audit
+from interceptor.journal.sqlite_reader import Readers
+from interceptor.journal.sqlite_writer import Writer
+
+_T = TypeVar("_T")
+
+
+class SideTables:
+    """Work of another part, in the journal's own threads."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        """Of an open journal."""
+        self._writer = writer
+        self._readers = readers
+
+    async def write(self, work: Callable[[apsw.Connection], _T]) -> _T:
+        """Run *work* in the next batch, all or nothing; durable when this returns.
+
+        Raises:
+            JournalUnavailable: Nothing was written.
+            JournalBroken: The outcome is unknown.
+        """
+        return await self._writer.submit(work, takes_custody=True)
+
+    async def write_audited(
+        self,
+        work: Callable[[apsw.Connection], _T],
+        *,
+        at: datetime,
+        actor: str,
+        action: str,
+        describe: Callable[[_T], Mapping[str, object] | None],
+    ) -> _T:
+        """As `write`, with one link of the audit chain in the same transaction.
+
+        *describe* makes the link's detail of what *work* returned; None for nothing done, nothing to audit.
+        """
+
+        def audited(connection: apsw.Connection) -> _T:
+            outcome = work(connection)
+            detail = describe(outcome)
+            if detail is not None:
+                append_audit(connection, at=at, actor=actor, action=action, entry_id=None, detail=detail)
+            return outcome
+
+        return await self._writer.submit(audited)
+
+    async def read(self, work: Callable[[apsw.Connection], _T]) -> _T:
+        """Run *work* on a connection that cannot write.
+
+        Raises:
+            JournalUnavailable, JournalCorrupt: It cannot be read.
+        """
+        return await self._readers.read(work)
