@@ -26,7 +26,7 @@ from interceptor.action.breaker import HoldBreaker
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
 from interceptor.action.plan import RouteMode
 from interceptor.config.mappings import find_mappings, load_clinical_content
-from interceptor.config.schema import Config, DestinationTable
+from interceptor.config.schema import Config, DestinationTable, RouteTable
 from interceptor.context.vocabulary import UrgencyClass
 from interceptor.control.server import serve_control
 from interceptor.decision.clinical_content import ClinicalContent
@@ -44,6 +44,7 @@ from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_
 from interceptor.journal.sqlite_salvage import set_aside
 from interceptor.journal.sqlite_writer import CommitReport
 from interceptor.journal.turn_parts import DUPLICATE_WINDOW
+from interceptor.lifetime import Tasks, running_tasks
 from interceptor.listener import Listener, drain, listen, show_open_frames
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.route_desk import RouteDesk
@@ -125,7 +126,7 @@ async def running_node(
     _tell_start(config, content, log)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(_opened_journal(config, metrics, health, log))
-        tasks = await stack.enter_async_context(_running_tasks())
+        tasks = await stack.enter_async_context(running_tasks())
         parts = _Parts(
             config=config, content=content, log=log, health=health, metrics=metrics, journal=journal, tasks=tasks
         )
@@ -171,7 +172,7 @@ class _Parts:
     health: Health
     metrics: Metrics
     journal: SqliteJournal
-    tasks: "_Tasks"
+    tasks: Tasks
     failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give_up(self, error: BaseException) -> None:
@@ -194,39 +195,6 @@ class _Parts:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something that ends by itself."""
         self.run(coroutine, name="message")
-
-
-class _Tasks:
-    """The tasks of the node, so that leaving can cancel them."""
-
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
-        task = self._group.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def cancel(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-
-
-@asynccontextmanager
-async def _running_tasks() -> AsyncIterator[_Tasks]:
-    """The tasks of the node; on leaving they are cancelled and waited for, and the block's error is kept as it is."""
-    failure: Exception | None = None
-    async with asyncio.TaskGroup() as group:
-        tasks = _Tasks(group)
-        try:
-            yield tasks
-        except Exception as error:  # noqa: BLE001 - raised again below, outside the group that would wrap it
-            failure = error
-        finally:
-            tasks.cancel()
-    if failure is not None:
-        raise failure
 
 
 def _build_metrics(config: Config, content: ClinicalContent) -> Metrics:
@@ -268,19 +236,9 @@ async def _opened_journal(
 
 async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> Node:
     """Put the parts together, from the journal outwards; the listeners open last."""
-    config, journal, health = parts.config, parts.journal, parts.health
+    config, health = parts.config, parts.health
     health.migrations_applied = health.config_loaded = health.journal_writable = True
-    custody = Custody(journal)
-    recovered = await journal.recover_outbox(at=utc_now())
-    await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
-    states = Counter(order.state for order in custody.orders())
-    parts.log.event(
-        CUSTODY_RECOVERED,
-        held=states[OrderState.HELD],
-        parked=states[OrderState.PARKED],
-        queued=states[OrderState.QUEUED],
-        possible_duplicates=recovered,
-    )
+    custody = await _load_custody(parts)
     metrics_port = stack.enter_context(
         serve_status(config.metrics.listen.host, config.metrics.listen.port, metrics=parts.metrics, health=health)
     )
@@ -291,77 +249,28 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         for name, destination in destinations.items()
     }
     custody.on_queued(lambda name: couriers[name].wake())
-    modes = RouteModes(
-        journal,
-        {name: RouteMode(route.mode) for name, route in config.route.items()},
-        shown=lambda name, mode: parts.metrics.routes[name].show_mode(mode.value),
-    )
-    await modes.load()
-    recorder = Recorder(journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
-    change_mode = _mode_changer(parts, modes)
-    routes = {
-        name: build_route(
-            RouteWiring(
-                name=name,
-                table=table,
-                config=config,
-                content=parts.content,
-                custody=custody,
-                destination=destinations[table.destination],
-                modes=modes,
-                gate=HoldGate(
-                    breaker=HoldBreaker(holds_max=table.holds_max_per_10_min),
-                    heartbeat_seconds_max=config.hold.review_heartbeat_seconds,
-                    monotonic=time.monotonic,
-                ),
-                recorder=recorder,
-                metrics=parts.metrics,
-                log=parts.log,
-                spawn=parts.spawn,
-                give_up=parts.give_up,
-                change_mode=change_mode,
-                now=utc_now,
-            )
-        )
-        for name, table in config.route.items()
-    }
-    wake_all = _waker(couriers.values())
+    modes = await _load_modes(parts)
+    recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
+    routes = _build_routes(parts, custody, destinations, modes, recorder)
+    gates = {name: route.gate for name, route in routes.items()}
     desk = Desk(
         DeskParts(
             custody=custody,
             release_parts=lambda name: routes[name].turn.release,
             now=utc_now,
-            wake=wake_all,
+            wake=_waker(couriers.values()),
             log=parts.log,
         )
     )
-    gates = {name: route.gate for name, route in routes.items()}
     route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
     handlers = {**desk.handlers(), **route_desk.handlers()}
     await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=_tell_failure(parts)))
-    parts.run(recorder.run(), name="recorder")
     for name, destination in destinations.items():
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
-    timer = HoldTimer(custody, build_change=_end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
-    parts.run(timer.run(), name="hold-timer")
-    parts.run(watch_loop(health=health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")
-    gauges = Gauges(custody, gates, metrics=parts.metrics, health=health, now=utc_now, log=parts.log)
-    await gauges.look()
-    parts.run(gauges.run(), name="gauges")
-    listeners = {
-        name: await stack.enter_async_context(
-            listen(
-                name,
-                config,
-                routes[name],
-                metrics=parts.metrics.routes[name],
-                log=parts.log,
-                reuse_port=reuse_port,
-            )
-        )
-        for name in config.route
-    }
+    await _run_watches(parts, custody, routes, gates)
+    parts.run(recorder.run(), name="recorder")
+    listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
     health.bound = True
     parts.run(_show_open_frames(parts, listeners.values()), name="open-frames")
     return Node(
@@ -374,6 +283,93 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         failed=parts.failed,
         drain=lambda: _drain(parts, listeners.values()),
     )
+
+
+async def _load_custody(parts: _Parts) -> Custody:
+    """Everything that is ours, as the journal has it."""
+    custody = Custody(parts.journal)
+    recovered = await parts.journal.recover_outbox(at=utc_now())
+    await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
+    states = Counter(order.state for order in custody.orders())
+    parts.log.event(
+        CUSTODY_RECOVERED,
+        held=states[OrderState.HELD],
+        parked=states[OrderState.PARKED],
+        queued=states[OrderState.QUEUED],
+        possible_duplicates=recovered,
+    )
+    return custody
+
+
+async def _load_modes(parts: _Parts) -> RouteModes:
+    modes = RouteModes(
+        parts.journal,
+        {name: RouteMode(route.mode) for name, route in parts.config.route.items()},
+        shown=lambda name, mode: parts.metrics.routes[name].show_mode(mode.value),
+    )
+    await modes.load()
+    return modes
+
+
+def _build_routes(
+    parts: _Parts,
+    custody: Custody,
+    destinations: Mapping[str, Destination],
+    modes: RouteModes,
+    recorder: Recorder,
+) -> dict[str, Route]:
+    change_mode = _mode_changer(parts, modes)
+
+    def build(name: str, table: RouteTable) -> Route:
+        gate = HoldGate(
+            breaker=HoldBreaker(holds_max=table.holds_max_per_10_min),
+            heartbeat_seconds_max=parts.config.hold.review_heartbeat_seconds,
+            monotonic=time.monotonic,
+        )
+        wiring = RouteWiring(
+            name=name,
+            table=table,
+            config=parts.config,
+            content=parts.content,
+            custody=custody,
+            destination=destinations[table.destination],
+            modes=modes,
+            gate=gate,
+            recorder=recorder,
+            metrics=parts.metrics,
+            log=parts.log,
+            spawn=parts.spawn,
+            give_up=parts.give_up,
+            change_mode=change_mode,
+            now=utc_now,
+        )
+        return build_route(wiring)
+
+    return {name: build(name, table) for name, table in parts.config.route.items()}
+
+
+async def _run_watches(
+    parts: _Parts, custody: Custody, routes: Mapping[str, Route], gates: Mapping[str, HoldGate]
+) -> None:
+    """The hold timer, the loop watch and the gauges; what waits is shown once before the listeners open."""
+    timer = HoldTimer(custody, build_change=_end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
+    parts.run(timer.run(), name="hold-timer")
+    lag = parts.metrics.event_loop_lag
+    parts.run(watch_loop(health=parts.health, lag=lag, log=parts.log), name="loop-watch")
+    gauges = Gauges(custody, gates, metrics=parts.metrics, health=parts.health, now=utc_now, log=parts.log)
+    await gauges.look()
+    parts.run(gauges.run(), name="gauges")
+
+
+async def _open_listeners(
+    parts: _Parts, stack: AsyncExitStack, routes: Mapping[str, Route], *, reuse_port: bool
+) -> dict[str, Listener]:
+    opened: dict[str, Listener] = {}
+    for name, route in routes.items():
+        metrics = parts.metrics.routes[name]
+        listener = listen(name, parts.config, route, metrics=metrics, log=parts.log, reuse_port=reuse_port)
+        opened[name] = await stack.enter_async_context(listener)
+    return opened
 
 
 def _build_destination(parts: _Parts, name: str, table: DestinationTable) -> Destination:

@@ -9,7 +9,7 @@ the filler: evidence, the journal, the turn of an order that is already ours.
 
 Relay custody gives the filler's own acknowledgment back unchanged. The moment an order is held, or a message
 touches an order that is ours, the whole message is taken into custody (journal/turn.py): journal first, then
-our own acknowledgment. `_acknowledge` is the one place that answers, and asserts that order.
+our own acknowledgment. `answering.py` is the one place that answers, and asserts that order.
 
 Failures:
     not HL7                 passes unchanged, the filler judges (`strict_inbound`: AR); kept in quarantine
@@ -31,18 +31,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from interceptor.action.acknowledge import answer_count, refusal_code
-from interceptor.action.order_response import separate_answers
+from interceptor.action.acknowledge import answer_count
 from interceptor.action.plan import MessagePlan, NoHoldReason, RouteMode, plan_message
+from interceptor.answering import PlacerAnswers, PlacerSide
 from interceptor.context.extract import EvidenceNeeded
 from interceptor.context.patient import PatientEvidence
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision
 from interceptor.journal.custody import Custody
 from interceptor.journal.order_index import keys_of_content
-from interceptor.journal.port import AlreadyTaken, IntakeDone, JournalBroken, JournalError, StoredAnswer
+from interceptor.journal.port import AlreadyTaken, JournalBroken, JournalError
 from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnResult
-from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment, read_acknowledgment
+from interceptor.message.acknowledgment import AckCode
 from interceptor.message.group import is_order_message
 from interceptor.message.header import Header, peek_header
 from interceptor.message.view import MessageView
@@ -56,7 +56,7 @@ from interceptor.telemetry.events import (
     MESSAGE_QUARANTINED,
     EventLog,
 )
-from interceptor.telemetry.label import AckOrigin, MessageOutcome, MessageTypeLabel, message_type_label
+from interceptor.telemetry.label import MessageOutcome, MessageTypeLabel, message_type_label
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.telemetry.redaction import describe_error
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
@@ -143,27 +143,6 @@ class RouteParts:
     log: EventLog
 
 
-Proof = Answer | IntakeDone | StoredAnswer
-"""What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes."""
-
-
-class PlacerSide(Protocol):
-    """What one message needs of the connection that it came on."""
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the placer is gone: nothing can be answered any more."""
-        ...
-
-    def send(self, content: bytes) -> None:
-        """Send an acknowledgment."""
-        ...
-
-    def ended(self) -> None:
-        """The message has come to its end; the next one may begin."""
-        ...
-
-
 def is_batch(raw: bytes) -> bool:
     """Whether bytes begin with a file or batch header: what answers it is the filler's own business."""
     return raw.startswith((b"FHS", b"BHS"))
@@ -204,6 +183,13 @@ class Passage:
         self._type, self._is_order = _kind_of(self._header)
         self._outcome = MessageOutcome.PASSED
         self._received_at = asyncio.get_running_loop().time()
+        self._answers = PlacerAnswers(
+            line,
+            metrics=parts.metrics,
+            new_control_id=parts.new_control_id,
+            now=parts.now,
+            received_at=self._received_at,
+        )
 
     def begin(self) -> None:
         """Set the message on its way. What has to be waited for comes back by callbacks or runs as a task."""
@@ -253,23 +239,17 @@ class Passage:
             if parts.mode() is RouteMode.SHADOW:
                 # Forward first: in shadow mode a decision costs the placer nothing.
                 self._relay(raw, header)
-                self._decide_in_shadow(view)
+                _decide_in_shadow(self._parts, view)
                 return
             decision = parts.decide(view, parts.evidence_at_first, parts.now())
-            plan = self._plan(view, decision)
+            plan = _plan(self._parts, view, decision)
         except EvidenceNeeded:
             parts.spawn(self._decide_late(MessageView(raw), header))
         except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the message passes
-            self._deciding_failed(error)
+            _deciding_failed(self._parts, error)
             self._relay(raw, header)
         else:
             self._carry_out(view, header, decision, plan)
-
-    def _plan(self, view: MessageView, decision: MessageDecision) -> MessagePlan:
-        parts = self._parts
-        return plan_message(
-            view, decision.orders, mode=parts.mode(), no_hold=parts.no_hold(), note_length=parts.options.note_length
-        )
 
     def _carry_out(self, view: MessageView, header: Header, decision: MessageDecision, plan: MessagePlan) -> None:
         """Take the message when one of its orders must stay or has siblings that stayed; else send it on."""
@@ -277,15 +257,8 @@ class Passage:
         if plan.held or parts.custody.knows_set(order.set_key for order in decision.orders):
             parts.spawn(self._take(view.raw, header, None))
             return
-        self._note(view, decision, plan)
+        _note(self._parts, view, decision, plan)
         self._relay_plan(header, plan)
-
-    def _note(self, view: MessageView, decision: MessageDecision, plan: MessagePlan) -> None:
-        """Keep and count the decisions on a message that goes its way."""
-        parts = self._parts
-        if plan.not_held is not None and parts.mode() is RouteMode.ENFORCE:
-            parts.log.event(HOLD_REFUSED, route=parts.options.name, reason=plan.not_held.value)
-        parts.record(view, decision)
 
     async def _decide_late(self, view: MessageView, header: Header) -> None:
         """Ask the evidence sources, then decide. Cancelled only when the node stops; nothing was answered then."""
@@ -294,7 +267,7 @@ class Passage:
             async with asyncio.timeout(parts.options.decision_budget_seconds):
                 evidence = await parts.lookup(view)
             decision = parts.decide(view, evidence, parts.now())
-            plan = self._plan(view, decision)
+            plan = _plan(self._parts, view, decision)
         except TimeoutError:
             parts.metrics.decision_errors.count("over_budget")
             parts.log.event(
@@ -302,35 +275,10 @@ class Passage:
             )
             self._relay(view.raw, header)
         except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the message passes
-            self._deciding_failed(error)
+            _deciding_failed(self._parts, error)
             self._relay(view.raw, header)
         else:
             self._carry_out(view, header, decision, plan)
-
-    def _decide_in_shadow(self, view: MessageView) -> None:
-        parts = self._parts
-        try:
-            decision = parts.decide(view, parts.evidence_at_first, parts.now())
-        except EvidenceNeeded:
-            parts.spawn(self._decide_in_shadow_late(view))
-        except Exception as error:  # noqa: BLE001 - the message has left already
-            self._deciding_failed(error)
-        else:
-            parts.record(view, decision)
-
-    async def _decide_in_shadow_late(self, view: MessageView) -> None:
-        parts = self._parts
-        try:
-            evidence = await parts.lookup(view)
-            parts.record(view, parts.decide(view, evidence, parts.now()))
-        except Exception as error:  # noqa: BLE001 - the message has left already
-            self._deciding_failed(error)
-
-    def _deciding_failed(self, error: Exception) -> None:
-        """Tell of our own fault by its kind and place; never by its text, which may quote the message."""
-        parts = self._parts
-        parts.metrics.decision_errors.count("exception")
-        parts.log.event(DECIDING_FAILED, route=parts.options.name, **describe_error(error))
 
     # Relay: the filler answers.
 
@@ -376,9 +324,7 @@ class Passage:
 
     def _answered(self, answer: Answer) -> None:
         if answer.status is AnswerStatus.ANSWERED:
-            assert answer.raw is not None
-            assert answer.acknowledgment is not None
-            self._acknowledge(answer.raw, answer.acknowledgment.code, proof=answer)
+            self._answers.relay(answer)
         if not answer.final:
             return
         self._request = None
@@ -407,7 +353,7 @@ class Passage:
             parts.log.event(HOLD_REFUSED, route=parts.options.name, reason=error.reason.value)
             self._go_without_custody(inbound)
         except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the order does not stay with us
-            self._deciding_failed(error)
+            _deciding_failed(self._parts, error)
             self._go_without_custody(inbound)
         else:
             self._turn_taken(header, result)
@@ -416,7 +362,7 @@ class Passage:
         match result:
             case PassOn():
                 if result.decision is not None:
-                    self._note(result.view, result.decision, result.plan)
+                    _note(self._parts, result.view, result.decision, result.plan)
                 self._relay_plan(header, result.plan)
             case Taken():
                 if result.decision is not None:
@@ -424,10 +370,10 @@ class Passage:
                 if result.done.control_id_reused:
                     self._parts.metrics.control_id_reuses.inc()
                     self._parts.log.event(CONTROL_ID_REUSED, route=self._parts.options.name)
-                self._answer(result.acknowledgment, proof=result.done)
+                self._answers.give(result.acknowledgment, proof=result.done)
                 self._done(MessageOutcome.TAKEN)
             case AlreadyTaken():
-                self._answer(result.answer.acknowledgment, proof=result.answer)
+                self._answers.give(result.answer.acknowledgment, proof=result.answer)
                 self._done(MessageOutcome.DUPLICATE)
 
     def _go_without_custody(self, inbound: Inbound) -> None:
@@ -444,57 +390,58 @@ class Passage:
                 view, decision.orders, mode=parts.mode(), no_hold=reason, note_length=parts.options.note_length
             )
         except Exception as error:  # noqa: BLE001 - promise 3: whatever it is, the message passes
-            self._deciding_failed(error)
+            _deciding_failed(self._parts, error)
             self._relay(inbound.raw, inbound.header)
         else:
             self._relay_plan(inbound.header, plan)
 
-    # Acknowledgments.
-
     def _refuse(self, header: Header | None, code: AckCode, reason: str) -> None:
         """Answer in our own name that the message was not taken; nothing when it cannot be named or asks for none."""
-        answer = refusal_code(header, code) if header is not None and header.control_id else None
-        if header is None or answer is None:
-            self._done(MessageOutcome.QUARANTINED if code is AckCode.APPLICATION_REJECT else MessageOutcome.UNANSWERED)
-            return
-        parts = self._parts
-        content = build_acknowledgment(
-            header,
-            answer,
-            control_id=parts.new_control_id(),
-            at=parts.now(),
-            text=reason.replace("_", " "),
-            error=ErrorDetail(code="207", text="Application internal error", user_message=reason.replace("_", " ")),
-        )
-        self._acknowledge(content, answer, proof=None)
-        self._done(MessageOutcome.REFUSED)
-
-    def _answer(self, stored: bytes | None, *, proof: IntakeDone | StoredAnswer) -> None:
-        """Send the answers that are stored with a message in custody: none, one, or CA and then the application's."""
-        for content in separate_answers(stored) if stored else ():
-            answer = read_acknowledgment(content)
-            self._acknowledge(content, answer.code if answer is not None else None, proof=proof)
-
-    def _acknowledge(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
-        """Send an acknowledgment to the placer: the only place that does.
-
-        No positive one leaves unless the filler's own acknowledgment of these bytes, or a durable commit of
-        them, came before.
-        """
-        is_own_refusal = code is not None and not code.is_accept
-        assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
-        assert not isinstance(proof, Answer) or proof.raw is content, "an answer that is not the filler's own"
-        if self._line.is_lost:
-            return
-        parts = self._parts
-        origin = _ORIGINS.get(type(proof), AckOrigin.OWN)
-        parts.metrics.acks_sent.count(code.value if code else "AA", origin)
-        parts.metrics.ack_latency.observe(asyncio.get_running_loop().time() - self._received_at)
-        self._line.send(content)
+        if self._answers.refuse(header, code, reason):
+            self._done(MessageOutcome.REFUSED)
+        elif code is AckCode.APPLICATION_REJECT:
+            self._done(MessageOutcome.QUARANTINED)
+        else:
+            self._done(MessageOutcome.UNANSWERED)
 
     def _done(self, outcome: MessageOutcome) -> None:
         self._parts.metrics.messages.count(self._type, outcome)
         self._line.ended()
 
 
-_ORIGINS: dict[type, AckOrigin] = {Answer: AckOrigin.FILLER, StoredAnswer: AckOrigin.STORED}
+def _plan(parts: RouteParts, view: MessageView, decision: MessageDecision) -> MessagePlan:
+    return plan_message(
+        view, decision.orders, mode=parts.mode(), no_hold=parts.no_hold(), note_length=parts.options.note_length
+    )
+
+
+def _note(parts: RouteParts, view: MessageView, decision: MessageDecision, plan: MessagePlan) -> None:
+    """Keep and count the decisions on a message that goes its way."""
+    if plan.not_held is not None and parts.mode() is RouteMode.ENFORCE:
+        parts.log.event(HOLD_REFUSED, route=parts.options.name, reason=plan.not_held.value)
+    parts.record(view, decision)
+
+
+def _decide_in_shadow(parts: RouteParts, view: MessageView) -> None:
+    try:
+        decision = parts.decide(view, parts.evidence_at_first, parts.now())
+    except EvidenceNeeded:
+        parts.spawn(_decide_in_shadow_late(parts, view))
+    except Exception as error:  # noqa: BLE001 - the message has left already
+        _deciding_failed(parts, error)
+    else:
+        parts.record(view, decision)
+
+
+async def _decide_in_shadow_late(parts: RouteParts, view: MessageView) -> None:
+    try:
+        evidence = await parts.lookup(view)
+        parts.record(view, parts.decide(view, evidence, parts.now()))
+    except Exception as error:  # noqa: BLE001 - the message has left already
+        _deciding_failed(parts, error)
+
+
+def _deciding_failed(parts: RouteParts, error: Exception) -> None:
+    """Tell of our own fault by its kind and place; never by its text, which may quote the message."""
+    parts.metrics.decision_errors.count("exception")
+    parts.log.event(DECIDING_FAILED, route=parts.options.name, **describe_error(error))

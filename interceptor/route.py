@@ -134,17 +134,48 @@ class _Decider:
 
 def build_route(wiring: RouteWiring) -> Route:
     """Plug one route together."""
-    table, name = wiring.table, wiring.name
+    name = wiring.name
     decider = _Decider(wiring)
     control_ids = _control_ids(wiring.now)
-    site = wiring.content.tables.site
+    turn = _turn_parts(wiring, decider, control_ids)
+    parts = RouteParts(
+        options=_options(wiring),
+        filler=wiring.destination,
+        custody=wiring.custody,
+        decide=decider.decide,
+        lookup=turn.lookup,
+        evidence_at_first=NO_EVIDENCE,
+        mode=turn.mode,
+        no_hold=wiring.gate.no_hold,
+        take_turn=lambda inbound: take_turn(inbound, turn),
+        count=lambda decision: _count(wiring, decision),
+        record=_record(wiring, decider),
+        quarantine=lambda reason, raw: wiring.recorder.quarantine(name, reason, raw),
+        spawn=wiring.spawn,
+        give_up=wiring.give_up,
+        now=wiring.now,
+        new_control_id=lambda: next(control_ids),
+        count_annotation_refused=wiring.destination.metrics.annotations_refused.inc,
+        metrics=wiring.metrics.routes[name],
+        log=wiring.log,
+    )
+
+    def decide_content(content: bytes) -> OrderDecision | None:
+        orders = decider.decide(MessageView(content), NO_EVIDENCE, wiring.now()).orders
+        return orders[0] if orders else None
+
+    return Route(parts=parts, turn=turn, gate=wiring.gate, decide_content=decide_content)
+
+
+def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[str]) -> TurnParts:
+    table, name = wiring.table, wiring.name
     release = ReleaseParts(
         journal=wiring.custody.journal,
         destination=table.destination,
-        note_length=site.note_length_max,
+        note_length=wiring.content.tables.site.note_length_max,
         notice=_notice(wiring, control_ids),
     )
-    turn = TurnParts(
+    return TurnParts(
         route=name,
         listener=name,
         is_store=table.custody == "store",
@@ -161,48 +192,23 @@ def build_route(wiring: RouteWiring) -> Route:
         release=release,
     )
 
-    def count(decision: MessageDecision) -> None:
-        _count(wiring, decision)
+
+def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, MessageDecision], None]:
+    """Count the decisions on a message that goes its way, remember its orders for siblings, keep what is to be kept."""
 
     def record(view: MessageView, decision: MessageDecision) -> None:
-        count(decision)
+        _count(wiring, decision)
         decider.remember(decision)
-        at, mode = wiring.now(), wiring.modes.mode(name)
-        wiring.recorder.record(
-            tuple(
-                decision_record(view, order, route=name, mode=mode, at=at)
-                for order in decision.orders
-                if order.decision.procedure is not None and order.decision.procedure.procedure_class not in NOT_KEPT
-            )
+        at, mode = wiring.now(), wiring.modes.mode(wiring.name)
+        kept = tuple(
+            decision_record(view, order, route=wiring.name, mode=mode, at=at)
+            for order in decision.orders
+            if order.decision.procedure is not None and order.decision.procedure.procedure_class not in NOT_KEPT
         )
+        if kept:
+            wiring.recorder.record(kept)
 
-    parts = RouteParts(
-        options=_options(wiring),
-        filler=wiring.destination,
-        custody=wiring.custody,
-        decide=decider.decide,
-        lookup=_no_lookup,
-        evidence_at_first=NO_EVIDENCE,
-        mode=turn.mode,
-        no_hold=wiring.gate.no_hold,
-        take_turn=lambda inbound: take_turn(inbound, turn),
-        count=count,
-        record=record,
-        quarantine=lambda reason, raw: wiring.recorder.quarantine(name, reason, raw),
-        spawn=wiring.spawn,
-        give_up=wiring.give_up,
-        now=wiring.now,
-        new_control_id=lambda: next(control_ids),
-        count_annotation_refused=wiring.destination.metrics.annotations_refused.inc,
-        metrics=wiring.metrics.routes[name],
-        log=wiring.log,
-    )
-
-    def decide_content(content: bytes) -> OrderDecision | None:
-        orders = decider.decide(MessageView(content), NO_EVIDENCE, wiring.now()).orders
-        return orders[0] if orders else None
-
-    return Route(parts=parts, turn=turn, gate=wiring.gate, decide_content=decide_content)
+    return record
 
 
 def _options(wiring: RouteWiring) -> RouteOptions:

@@ -1,0 +1,116 @@
+"""The one place that answers a placer.
+
+    relay     the filler's own acknowledgment, unchanged
+    give      what is stored with a message that is durable in our custody
+    refuse    in our own name: the message was not taken
+
+No positive acknowledgment leaves unless the filler's own acknowledgment of these bytes, or a durable commit of
+them, came before: `_send` asserts it, and nothing else sends.
+
+Source: HL7 v2.5.1 chapter 2.9.2 and 2.9.3.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from interceptor.action.acknowledge import refusal_code
+from interceptor.action.order_response import separate_answers
+from interceptor.journal.port import IntakeDone, StoredAnswer
+from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment, read_acknowledgment
+from interceptor.message.header import Header
+from interceptor.telemetry.label import AckOrigin
+from interceptor.telemetry.metrics import RouteMetrics
+from interceptor.transport.exchange import Answer
+
+Proof = Answer | IntakeDone | StoredAnswer
+"""What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes."""
+
+
+class PlacerSide(Protocol):
+    """What one message needs of the connection that it came on."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the placer is gone: nothing can be answered any more."""
+        ...
+
+    def send(self, content: bytes) -> None:
+        """Send an acknowledgment."""
+        ...
+
+    def ended(self) -> None:
+        """The message has come to its end; the next one may begin."""
+        ...
+
+
+class PlacerAnswers:
+    """The answers to one message."""
+
+    __slots__ = ("_line", "_metrics", "_new_control_id", "_now", "_received_at")
+
+    def __init__(
+        self,
+        line: PlacerSide,
+        *,
+        metrics: RouteMetrics,
+        new_control_id: Callable[[], str],
+        now: Callable[[], datetime],
+        received_at: float,
+    ) -> None:
+        """*received_at*: the loop's time of the message's last byte, in seconds."""
+        self._line = line
+        self._metrics = metrics
+        self._new_control_id = new_control_id
+        self._now = now
+        self._received_at = received_at
+
+    def relay(self, answer: Answer) -> None:
+        """Give the filler's own acknowledgment back."""
+        assert answer.raw is not None
+        assert answer.acknowledgment is not None
+        self._send(answer.raw, answer.acknowledgment.code, proof=answer)
+
+    def give(self, stored: bytes | None, *, proof: IntakeDone | StoredAnswer) -> None:
+        """Send the answers that are stored with a message in custody: none, one, or CA and then the application's."""
+        for content in separate_answers(stored) if stored else ():
+            answer = read_acknowledgment(content)
+            self._send(content, answer.code if answer is not None else None, proof=proof)
+
+    def refuse(self, header: Header | None, code: AckCode, reason: str) -> bool:
+        """Answer that the message was not taken; False when it cannot be named or asks for no such answer.
+
+        Args:
+            header: MSH of the message; None when it has none.
+            code: AE or AR; sent as CE or CR in enhanced mode.
+            reason: A stable word, sent as text.
+        """
+        answer = refusal_code(header, code) if header is not None and header.control_id else None
+        if header is None or answer is None:
+            return False
+        words = reason.replace("_", " ")
+        content = build_acknowledgment(
+            header,
+            answer,
+            control_id=self._new_control_id(),
+            at=self._now(),
+            text=words,
+            error=ErrorDetail(code="207", text="Application internal error", user_message=words),
+        )
+        self._send(content, answer, proof=None)
+        return True
+
+    def _send(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
+        is_own_refusal = code is not None and not code.is_accept
+        assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
+        assert not isinstance(proof, Answer) or proof.raw is content, "an answer that is not the filler's own"
+        if self._line.is_lost:
+            return
+        origin = _ORIGINS.get(type(proof), AckOrigin.OWN)
+        self._metrics.acks_sent.count(code.value if code else "AA", origin)
+        self._metrics.ack_latency.observe(asyncio.get_running_loop().time() - self._received_at)
+        self._line.send(content)
+
+
+_ORIGINS: dict[type, AckOrigin] = {Answer: AckOrigin.FILLER, StoredAnswer: AckOrigin.STORED}
