@@ -42,6 +42,7 @@ _DEPTH = (
     " WHERE state IN ('pending', 'claimed', 'inflight') GROUP BY destination"
 )
 _MAY_HAVE_LEFT = (OutboxState.CLAIMED, OutboxState.INFLIGHT)
+_WAS_CANCELLED = "SELECT EXISTS (SELECT 1 FROM audit WHERE entry_id = ? AND action IN (?, ?))"
 DAMAGED = "damaged"
 """`last_error` of a row whose bytes are not those that were stored: it is never sent."""
 
@@ -180,6 +181,9 @@ def requeue_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
         return False
     if standing.kind == "order":
         assert standing.entry_id is not None
+        if _was_cancelled(connection, standing.entry_id):
+            # Its cancel was queued behind it, and may be with the filler already: the order must not come after it.
+            return False
         _step(connection, standing.entry_id, LifecycleEvent.REQUEUED, OrderState.QUEUED, actor=actor, reason="", at=at)
     else:
         append_audit(
@@ -196,6 +200,12 @@ def requeue_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
         (instant_text(at), outbox_id),
     )
     return True
+
+
+def _was_cancelled(connection: apsw.Connection, entry_id: EntryId) -> bool:
+    events = (LifecycleEvent.CANCELLED, LifecycleEvent.REPLACED_BY)
+    (found,) = connection.execute(_WAS_CANCELLED, (entry_id, *events)).fetchone()
+    return bool(found)
 
 
 def discard_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:

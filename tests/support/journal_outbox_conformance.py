@@ -204,6 +204,19 @@ class DeadLetterConformance:
         assert not await journal.requeue_dead(row.outbox_id, at=NOW, actor="user:ann")
         assert await journal.claim_next("ris", at=NOW) is None
 
+    @pytest.mark.parametrize("event", [LifecycleEvent.CANCELLED, LifecycleEvent.REPLACED_BY])
+    async def test_an_order_that_died_before_its_queued_cancel_can_never_be_sent_behind_it(
+        self, journal: Journal, event: LifecycleEvent
+    ) -> None:
+        entry_id = await take(journal, held_intake("1", state=OrderState.QUEUED))
+        cancel = outgoing(message_bytes("2", control="CA"), "2", kind="message")
+        await change(journal, step(entry_id, event, state=OrderState.QUEUED, outgoing=(cancel,)))
+        row = await claimed(journal)
+        await journal.record_dead(row.outbox_id, at=NOW, error="AR", acknowledgment=b"AR")
+        assert not await journal.requeue_dead(row.outbox_id, at=NOW, actor="user:ann")
+        assert (await claimed(journal)).control_id == b"2"
+        assert await journal.discard_dead(row.outbox_id, at=NOW, actor="user:ann", reason="was cancelled")
+
     async def test_what_is_not_dead_can_be_neither_requeued_nor_discarded(self, journal: Journal) -> None:
         await journal.record_intake(stored_intake("1"))
         row = await claimed(journal)
