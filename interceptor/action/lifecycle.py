@@ -122,7 +122,7 @@ HELD_BY_FILLER = Notice("OH", "HD")
 HELD_AS_REQUESTED = Notice("HR", "HD")
 RELEASED_BY_FILLER = Notice("OE", "IP")
 RELEASED_AS_REQUESTED = Notice("OR", "IP")
-STILL_HELD = Notice("UH", "HD")
+STILL_HELD = Notice("UR", "HD")
 REPLACED_AS_REQUESTED = Notice("RQ", "RP")
 CHANGED_BY_FILLER = Notice("XX", "IP")
 

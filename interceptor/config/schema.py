@@ -192,7 +192,7 @@ class NoticesTable(_Table):
     destination: Name | None = None
     """Name of the [destination.NAME] for notices; without it none are sent. Never a route's own destination: notices are for the placer, not for the filler."""
     style: Literal["native", "status"] = "native"
-    """How a hold and its release are said: `native` as OH and OE, `status` as SC with the same order status (ORC-5), for placers that take nothing else. Answers to what the placer asked for (CR, HR, OR, UH, RQ) are the same in both."""
+    """How a hold and its release are said: `native` as OH and OE, `status` as SC with the same order status (ORC-5), for placers that take nothing else. Answers to what the placer asked for (CR, HR, OR, UR, RQ) are the same in both."""
 
 
 class Config(_Table):

@@ -28,7 +28,7 @@ parked changed                parked    NOTHING                  -     S-CHANGED
 parked changed_and_released   queued    ORDER_AS_CHANGED         OE/IP S-CHANGED-RELEASED
 parked replaced_by            replaced  NOTHING                  RQ/RP S-REPLACED
 parked hold_requested         parked    NOTHING                  HR/HD S-HOLD-NOTED
-parked release_requested      parked    NOTHING                  UH/HD S-RELEASE-NOTED
+parked release_requested      parked    NOTHING                  UR/HD S-RELEASE-NOTED
 parked release_granted        queued    ORDER_WITH_NOTE          OR/IP S-RELEASE-GRANTED
 parked followed               parked    MESSAGE_AFTER_ORDER      -     S-FOLLOWED
 parked set_completed          queued    ORDER_UNCHANGED          OE/IP S-SET-COMPLETE
@@ -48,7 +48,7 @@ held   changed                held      NOTHING                  OH/HD S-CHANGED
 held   changed_and_released   queued    ORDER_AS_CHANGED         OE/IP S-CHANGED-RELEASED
 held   replaced_by            replaced  NOTHING                  RQ/RP S-REPLACED
 held   hold_requested         held      NOTHING                  HR/HD S-HOLD-NOTED
-held   release_requested      held      NOTHING                  UH/HD S-RELEASE-NOTED
+held   release_requested      held      NOTHING                  UR/HD S-RELEASE-NOTED
 held   release_granted        queued    ORDER_WITH_NOTE          OR/IP S-RELEASE-GRANTED
 held   followed               held      MESSAGE_AFTER_ORDER      -     S-FOLLOWED
 held   set_completed          queued    ORDER_UNCHANGED          OE/IP S-SET-COMPLETE

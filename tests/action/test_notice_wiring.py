@@ -115,7 +115,7 @@ async def test_hold_and_release_requests_of_the_placer_are_answered(tmp_path: Pa
         await here.placer.exchange(order("P1"))
         await here.placer.exchange(order("P1", control="HD", control_id="C2"))
         await here.placer.exchange(order("P1", control="RL", control_id="C3"))
-        assert (await here.notices(3))[1:] == [("HR", "P1", "HD"), ("UH", "P1", "HD")]
+        assert (await here.notices(3))[1:] == [("HR", "P1", "HD"), ("UR", "P1", "HD")]
 
 
 async def test_a_replacement_confirms_every_replaced_order_and_names_the_new_one(tmp_path: Path) -> None:
