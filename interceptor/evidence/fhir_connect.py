@@ -59,9 +59,9 @@ class FhirSettings:
     search: SearchOptions
     login: str | BackendLogin | None = field(default=None, repr=False)
     tls: TlsFiles = TlsFiles()
-    limits: AnswerLimits = AnswerLimits()
-    source: FhirSourceOptions = FhirSourceOptions()
-    breaker: BreakerOptions = BreakerOptions()
+    limits: AnswerLimits = field(default_factory=AnswerLimits)
+    source: FhirSourceOptions = field(default_factory=FhirSourceOptions)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
