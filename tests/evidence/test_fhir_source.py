@@ -132,20 +132,22 @@ async def test_a_fault_is_a_counted_failure_and_costs_few_requests(fault: Fault,
     """No exception, no evidence of anybody else, no storm; and the server is asked again when it is well."""
     limits = AnswerLimits(seconds_max=0.3)
     made = settings("", limits=limits, source=FhirSourceOptions(flight_seconds_max=0.5, negative_seconds=0.0))
-    async with serving([*record(), *record("2002", code="C50.911")], fault=fault) as server:
-        async with source_of(replace(made, base_url=server.base_url)) as rig:
-            evidence = await rig.ask()
-            assert evidence.lookup is LookupStatus.FAILED
-            assert rig.observed.results == {reason: 1}
-            assert rig.observed.errors == []
-            assert rig.observed.landed == []
-            codes = [one.codings[0].code for one in evidence.conditions]
-            assert codes == (["C79.51"] if fault in KEEPS_WHAT_CAME else [])
-            # Patient, and where that was good three searches of at most two pages; a second try of one request.
-            assert len(server.requests) <= (7 if fault in AFTER_THE_PATIENT else 2 if fault in TRIED_TWICE else 1)
-            server.fault = Fault.NONE
-            rig.clock.pushed += 60
-            assert (await rig.ask()).lookup is LookupStatus.OK
+    async with (
+        serving([*record(), *record("2002", code="C50.911")], fault=fault) as server,
+        source_of(replace(made, base_url=server.base_url)) as rig,
+    ):
+        evidence = await rig.ask()
+        assert evidence.lookup is LookupStatus.FAILED
+        assert rig.observed.results == {reason: 1}
+        assert rig.observed.errors == []
+        assert rig.observed.landed == []
+        codes = [one.codings[0].code for one in evidence.conditions]
+        assert codes == (["C79.51"] if fault in KEEPS_WHAT_CAME else [])
+        # Patient, and where that was good three searches of at most two pages; a second try of one request.
+        assert len(server.requests) <= (7 if fault in AFTER_THE_PATIENT else 2 if fault in TRIED_TWICE else 1)
+        server.fault = Fault.NONE
+        rig.clock.pushed += 60
+        assert (await rig.ask()).lookup is LookupStatus.OK
 
 
 async def test_a_refused_connection_is_unreachable() -> None:
@@ -204,37 +206,40 @@ async def test_no_more_patients_are_asked_for_at_once_than_allowed() -> None:
 async def test_a_server_that_fails_is_left_alone_then_tried_with_one_patient() -> None:
     """Two hundred orders cost as many requests as the breaker allows, not more."""
     made = settings("", breaker=BreakerOptions(failures_max=3, pause_seconds=10.0))
-    async with serving(record(), fault=Fault.SERVER_ERROR) as server:
-        async with source_of(replace(made, base_url=server.base_url)) as rig:
-            for number in range(200):
-                assert (await rig.ask(value=f"7{number:03d}")).lookup is LookupStatus.FAILED
-            assert len(server.requests) == 3
-            assert rig.source.is_resting
-            rig.clock.pushed += 11
-            await asyncio.gather(*(rig.ask(value=f"8{number:03d}") for number in range(20)))
-            assert len(server.requests) == 4, "one probe"
-            rig.clock.pushed += 11
-            await rig.ask()
-            assert len(server.requests) == 4, "the pause doubles after a failed probe"
-            server.fault = Fault.NONE
-            rig.clock.pushed += 10
-            assert (await rig.ask()).lookup is LookupStatus.OK
-            assert not rig.source.is_resting
-    assert rig.observed.breaker == [(True, "server_error"), (False, "")]
+    async with (
+        serving(record(), fault=Fault.SERVER_ERROR) as server,
+        source_of(replace(made, base_url=server.base_url)) as rig,
+    ):
+        for number in range(200):
+            assert (await rig.ask(value=f"7{number:03d}")).lookup is LookupStatus.FAILED
+        assert len(server.requests) == 3
+        assert rig.observed.breaker == [(True, "server_error")]
+        rig.clock.pushed += 11
+        await asyncio.gather(*(rig.ask(value=f"8{number:03d}") for number in range(20)))
+        assert len(server.requests) == 4, "one probe"
+        rig.clock.pushed += 11
+        await rig.ask()
+        assert len(server.requests) == 4, "the pause doubles after a failed probe"
+        server.fault = Fault.NONE
+        rig.clock.pushed += 10
+        assert (await rig.ask()).lookup is LookupStatus.OK
+        assert rig.observed.breaker == [(True, "server_error"), (False, "")]
 
 
 @pytest.mark.fault(24)
 async def test_the_pause_that_a_server_asks_for_is_kept() -> None:
-    async with serving(record(), fault=Fault.RATE_LIMITED, retry_after="40") as server:
-        async with source_of(settings(server.base_url)) as rig:
-            await rig.ask()
-            server.fault = Fault.NONE
-            for _ in range(10):
-                rig.clock.pushed += 3.9
-                assert (await rig.ask()).lookup is LookupStatus.FAILED
-            assert len(server.requests) == 1
-            rig.clock.pushed += 2
-            assert (await rig.ask()).lookup is LookupStatus.OK
+    async with (
+        serving(record(), fault=Fault.RATE_LIMITED, retry_after="40") as server,
+        source_of(settings(server.base_url)) as rig,
+    ):
+        await rig.ask()
+        server.fault = Fault.NONE
+        for _ in range(10):
+            rig.clock.pushed += 3.9
+            assert (await rig.ask()).lookup is LookupStatus.FAILED
+        assert len(server.requests) == 1
+        rig.clock.pushed += 2
+        assert (await rig.ask()).lookup is LookupStatus.OK
 
 
 async def test_a_kept_answer_is_given_at_once_and_renewed_behind_it() -> None:
@@ -267,15 +272,17 @@ async def test_an_old_answer_is_stale_and_too_old_a_one_is_none() -> None:
 
 
 async def test_a_question_that_is_given_up_goes_on_and_its_answer_is_there_for_the_next() -> None:
-    async with serving(record(), fault=Fault.SLOW, slow_seconds=0.05) as server:
-        async with source_of(settings(server.base_url)) as rig:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.02):
-                    await rig.ask()
-            await until(lambda: rig.observed.landed)
-            requests = len(server.requests)
-            assert (await rig.ask()).lookup is LookupStatus.OK
-            assert len(server.requests) == requests
+    async with (
+        serving(record(), fault=Fault.SLOW, slow_seconds=0.05) as server,
+        source_of(settings(server.base_url)) as rig,
+    ):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await rig.ask()
+        await until(lambda: rig.observed.landed)
+        requests = len(server.requests)
+        assert (await rig.ask()).lookup is LookupStatus.OK
+        assert len(server.requests) == requests
 
 
 async def test_one_search_that_fails_leaves_what_the_others_brought() -> None:

@@ -131,6 +131,6 @@ async def source_of(made: FhirSettings) -> AsyncIterator[Rig]:
             task.cancel()
 
 
-def backend_login(token_url: str, private_key: bytes, **changes: str) -> BackendLogin:
+def backend_login(token_url: str, private_key: bytes) -> BackendLogin:
     """Who we are to the simulated token endpoint."""
-    return replace(BackendLogin(token_url=token_url, client_id="interceptor", private_key=private_key), **changes)
+    return BackendLogin(token_url=token_url, client_id="interceptor", private_key=private_key, key_id="key-1")
