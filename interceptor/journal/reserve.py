@@ -19,21 +19,29 @@ class Reserve:
         self._free_bytes_min = free_bytes_min
 
     def make(self) -> bool:
-        """Make sure that the file is there, with its blocks; False when there is no room for it."""
+        """Make sure that the file is there, with its blocks, and as much room again beside it.
+
+        False when there is not, and then there is no file either: room that the file itself has just given back
+        is no sign that the disk has room again.
+        """
         try:
-            if self._path.exists() and self._path.stat().st_size == self._size:
+            if not self._path.exists() or self._path.stat().st_size != self._size:
+                self._allocate()
+            if self._free_bytes() >= self._size:
                 return True
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                # A sparse file would keep no room; posix_fallocate falls back to writing where it must.
-                os.posix_fallocate(descriptor, 0, self._size)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
         except OSError:
-            self.give_up()
-            return False
-        return True
+            pass
+        self.give_up()
+        return False
+
+    def _allocate(self) -> None:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # A sparse file would keep no room; posix_fallocate falls back to writing where it must.
+            os.posix_fallocate(descriptor, 0, self._size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def give_up(self) -> None:
         """Remove the file, so that its blocks are free."""
@@ -47,7 +55,10 @@ class Reserve:
         if self._free_bytes_min == 0:
             return False
         try:
-            room = os.statvfs(self._path.parent)
+            return self._free_bytes() < self._free_bytes_min
         except OSError:
             return False
-        return room.f_bavail * room.f_frsize < self._free_bytes_min
+
+    def _free_bytes(self) -> int:
+        room = os.statvfs(self._path.parent)
+        return room.f_bavail * room.f_frsize

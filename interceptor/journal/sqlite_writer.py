@@ -168,7 +168,7 @@ class Writer:
             connection = self._open_connection()
             connection.set_wal_hook(self._note_wal_size)
             self._inode = self._path.stat().st_ino
-            self._reserve.make()
+            self._no_room = not self._reserve.make()
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits in start()
             self._started.set_exception(error)
             return

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def _needs_a_loop_disk() -> None:
         pytest.skip(why_not())
 
 
-async def run_until_pulled(disk: loop_disk.LoopDisk, path: Path, ledger: Ledger, rng: random.Random) -> None:
-    """Start the loaded process, pull the plug while it works, kill it, and note what it had told."""
+async def run_until_pulled(
+    disk: loop_disk.LoopDisk, path: Path, ledger: Ledger, rng: random.Random, *options: str
+) -> None:
+    """Start the loaded process, pull the plug while it works, and note what was true before."""
     arguments = (
         "-m",
         "tests.support.plugged_journal",
@@ -42,17 +45,22 @@ async def run_until_pulled(disk: loop_disk.LoopDisk, path: Path, ledger: Ledger,
         str(rng.randrange(10**6)),
         str(len(ledger.accepted) * 10),
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, *options, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
     assert process.stdout is not None
-    wanted = rng.randrange(5, 400)
     async with asyncio.timeout(60):
-        for _ in range(wanted):
-            ledger.note((await process.stdout.readline()).decode().strip())
+        lines = [await process.stdout.readline() for _ in range(rng.randrange(5, 400))]
+        pulled_at = time.monotonic_ns()
         disk.pull_the_plug()
-        # What it still tells was durable before the plug was pulled.
-        while line := await process.stdout.readline():
-            ledger.note(line.decode().strip())
+        lines += (await process.stdout.read()).splitlines()
         await process.wait()
+    for line in lines:
+        at, _, fact = line.decode().strip().partition(" ")
+        # A process without power says nothing. This one does: an fsync that is under way when the ioctl aborts
+        # ext4's journal may return success (Linux 6.18, 10 of 80 times with a plain file).
+        if int(at) < pulled_at:
+            ledger.note(fact)
     ledger.crashes += 1
 
 
@@ -87,6 +95,21 @@ async def test_pulling_the_plug_loses_nothing_that_was_acknowledged(capsys: pyte
     await run_lane(3, capsys)
 
 
+async def test_this_lane_sees_what_a_weaker_setting_loses() -> None:
+    """Without a sync at each commit, the same pulled plug loses what was acknowledged."""
+    for seed in range(5):
+        ledger = Ledger()
+        with loop_disk.loop_disk(size_mib=64) as disk:
+            path = disk.folder / "journal" / "journal.db"
+            await run_until_pulled(disk, path, ledger, random.Random(seed), "weak")
+            disk.unmount()
+            disk.mount()
+            async with open_sqlite_journal(path, settings=SETTINGS) as journal:
+                if await missing_from(journal, ledger):
+                    return
+    pytest.fail("five pulled plugs with a weaker setting, and nothing was lost: the lane is blind")
+
+
 @pytest.mark.deep
 @pytest.mark.timeout(1800)
 @pytest.mark.fault(2)
@@ -95,13 +118,11 @@ async def test_pulling_the_plug_many_times_loses_nothing(capsys: pytest.CaptureF
     await run_lane(20, capsys)
 
 
-async def fill(journal: Journal, ballast: Path) -> int:
-    """Take big orders until the disk is full, with something else that fills it too; how many were taken."""
+async def fill(journal: Journal) -> int:
+    """Take big orders until the disk is full; how many were taken."""
     for number in range(1000):
         raw = message_bytes(f"B{number}", order="B") + b"x" * 100_000
         value = intake(raw, f"B{number}", entries=(new_entry(raw, order_key=f"B{number}"),))
-        if number == 20:
-            ballast.write_bytes(bytes(4 * MiB))
         done = (await asyncio.gather(journal.record_intake(value), return_exceptions=True))[0]
         if isinstance(done, IntakeDone):
             continue
@@ -116,12 +137,15 @@ async def fill(journal: Journal, ballast: Path) -> int:
 async def test_a_disk_that_runs_full_lets_orders_leave_and_recovers_without_a_restart(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with loop_disk.loop_disk(size_mib=16) as disk:
+    with loop_disk.loop_disk(size_mib=32) as disk:
         path = disk.folder / "journal" / "journal.db"
         async with open_sqlite_journal(path, settings=SETTINGS) as journal:
             entry_id = await take(journal, held_intake("1"))
+            # Something else has most of the disk. It is large enough for what the journal wants when it is gone:
+            # a checkpoint of the whole WAL, and the reserve.
             ballast = disk.folder / "ballast"
-            taken_count = await fill(journal, ballast)
+            ballast.write_bytes(bytes(20 * MiB))
+            taken_count = await fill(journal)
             assert journal.status == "full"
             assert len(await journal.open_entries()) == taken_count + 1, "reads must go on"
             leave = step(entry_id, LifecycleEvent.CANCELLED, actor="placer")

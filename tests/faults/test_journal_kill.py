@@ -32,12 +32,17 @@ async def run_until_killed(path: Path, ledger: Ledger, rng: random.Random) -> No
     assert process.stdout is not None
     async with asyncio.timeout(60):
         for _ in range(rng.randrange(5, 300)):
-            ledger.note((await process.stdout.readline()).decode().strip())
+            note(ledger, await process.stdout.readline())
         process.kill()
         while (line := await process.stdout.readline()).endswith(b"\n"):
-            ledger.note(line.decode().strip())
+            note(ledger, line)
         await process.wait()
     ledger.crashes += 1
+
+
+def note(ledger: Ledger, line: bytes) -> None:
+    """A line of the process: the time, and what became true."""
+    ledger.note(line.decode().strip().partition(" ")[2])
 
 
 async def run_lane(kill_count: int, capsys: pytest.CaptureFixture[str]) -> None:
