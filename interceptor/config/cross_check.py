@@ -9,7 +9,7 @@ from itertools import combinations, product
 from typing import Any
 
 from interceptor.config.address import Address, parse_address
-from interceptor.config.schema import Config, HoldTable, MetricsTable, RouteTable, default_of
+from interceptor.config.schema import Config, FhirTable, HoldTable, MetricsTable, RouteTable, default_of
 from interceptor.config.toml_lines import KeyPath
 
 Found = tuple[KeyPath, str]
@@ -23,6 +23,8 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
     yield from _check_destinations(routes, destinations, document)
     for name, route in routes.items():
         yield from _check_route(name, route)
+    for name, server in _tables(document.get("fhir")):
+        yield from _check_fhir(name, server)
     hold = document.get("hold")
     if isinstance(hold, dict):
         yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")
@@ -120,8 +122,32 @@ def _check_route(name: str, route: Mapping[str, Any]) -> Iterator[Found]:
         yield from _check_pair(("route", name), route, RouteTable, small, large)
 
 
+def _check_fhir(name: str, server: Mapping[str, Any]) -> Iterator[Found]:
+    """One login or none, each part of it once, and times that make sense together."""
+    path = ("fhir", name)
+    for secret in ("bearer_token", "private_key"):
+        if f"{secret}_file" in server and f"{secret}_env" in server:
+            yield (*path, f"{secret}_env"), f"{secret}_file is given too: give one of them"
+    has_bearer = "bearer_token_file" in server or "bearer_token_env" in server
+    has_key = "private_key_file" in server or "private_key_env" in server
+    backend = [key for key in ("client_id", "token_url") if key in server]
+    if has_bearer and (backend or has_key):
+        yield path, "has a bearer token and backend services: give one kind of login"
+    elif (backend or has_key) and not (len(backend) == 2 and has_key):
+        yield path, "backend services need client_id, token_url and private_key_file or private_key_env"
+    if "key_file" in server and "certificate_file" not in server:
+        yield (*path, "key_file"), "is the key of a certificate: certificate_file is missing"
+    for small, large in (
+        ("fresh_seconds", "revalidate_seconds"),
+        ("revalidate_seconds", "stale_seconds"),
+        ("breaker_pause_seconds", "breaker_pause_seconds_max"),
+        ("connect_timeout_seconds", "timeout_seconds"),
+    ):
+        yield from _check_pair(path, server, FhirTable, small, large)
+
+
 def _check_pair(
-    path: KeyPath, table: Mapping[str, Any], schema: type[RouteTable | HoldTable], small: str, large: str
+    path: KeyPath, table: Mapping[str, Any], schema: type[RouteTable | HoldTable | FhirTable], small: str, large: str
 ) -> Iterator[Found]:
     """A number that must not be larger than another; a value that is no number has its own message."""
     first, second = (table.get(key, default_of(schema, key)) for key in (small, large))

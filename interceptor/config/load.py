@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from interceptor.config.cross_check import cross_check, warn
-from interceptor.config.schema import Config, NodeTable
+from interceptor.config.schema import Config, FhirTable, NodeTable
 from interceptor.config.toml_lines import KeyPath, find_key_lines
 
 _TOML_POSITION = re.compile(r"\s*\(at line (\d+), column \d+\)$")
@@ -81,7 +81,9 @@ def load_config(path: Path) -> Config:
     found.extend(cross_check(document))
     if config is None or found:
         raise ConfigError(_place(path, lines, found))
-    return config.model_copy(update={"node": _with_absolute_paths(config.node, path.absolute().parent)})
+    folder = path.absolute().parent
+    servers = {name: _with_absolute_files(server, folder) for name, server in config.fhir.items()}
+    return config.model_copy(update={"node": _with_absolute_paths(config.node, folder), "fhir": servers})
 
 
 def find_node_table(path: Path) -> NodeTable | None:
@@ -204,6 +206,15 @@ def _bounds(metadata: Sequence[object]) -> Iterator[tuple[str, object]]:
         for name in ("ge", "gt", "le", "lt"):
             if (limit := getattr(item, name, None)) is not None:
                 yield name, limit
+
+
+def _with_absolute_files(server: FhirTable, folder: Path) -> FhirTable:
+    files = {
+        name: folder / value.expanduser()
+        for name in FhirTable.model_fields
+        if isinstance(value := getattr(server, name), Path)
+    }
+    return server.model_copy(update=files)
 
 
 def _with_absolute_paths(node: NodeTable, folder: Path) -> NodeTable:

@@ -14,6 +14,7 @@ from interceptor.config.load import describe_range
 from interceptor.config.schema import (
     NAME_PATTERN,
     DestinationTable,
+    FhirTable,
     HoldTable,
     MetricsTable,
     NodeTable,
@@ -53,6 +54,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("destination.NAME", DestinationTable),
     ("hold", HoldTable),
     ("notices", NoticesTable),
+    ("fhir.NAME", FhirTable),
     ("metrics", MetricsTable),
 )
 
@@ -62,7 +64,7 @@ def build_config_reference() -> str:
     parts = [_INTRODUCTION]
     for heading, table in _TABLES:
         parts.append(f"## [{heading}]\n\n{table.__doc__}\n\n" + "\n".join(_rows(table)) + "\n")
-    parts.append(f"Names of routes and destinations match `{NAME_PATTERN}`: they become metric labels.\n")
+    parts.append(f"Names of routes, destinations and FHIR servers match `{NAME_PATTERN}`: they become metric labels.\n")
     return "\n".join(parts)
 
 

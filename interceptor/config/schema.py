@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
@@ -53,10 +54,33 @@ def _network(value: str) -> str:
         raise ValueError(f'"{value}" is not an address or a network such as "10.1.0.0/16"') from None
 
 
+def _http_address(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        is_loopback = Address(parts.hostname or "", parts.port or 0).is_loopback
+    except ValueError:
+        raise ValueError(f'"{value}" has a port that is not 0-65535') from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f'"{value}" is not an address such as "https://fhir.example.org/r4"')
+    if parts.username is not None:
+        raise ValueError("has a login in it: secrets come from a file or the environment")
+    if parts.scheme == "http" and not is_loopback:
+        raise ValueError("http is for this machine only: what it carries names patients; use https")
+    return value
+
+
+def _systems(value: Mapping[str, str]) -> Mapping[str, str]:
+    for authority, system in value.items():
+        if not authority.strip() or not system.strip():
+            raise ValueError("maps an assigning authority to an identifier system; neither may be empty")
+    return value
+
+
 _ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "format": "host:port"})
 ListenAddress = Annotated[Address, PlainValidator(_listen_address), _ADDRESS_SCHEMA]
 PeerAddress = Annotated[Address, PlainValidator(_peer_address), _ADDRESS_SCHEMA]
 Network = Annotated[str, AfterValidator(_network)]
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
@@ -182,8 +206,69 @@ class HoldTable(_Table):
     """How long an order that would be held waits for its siblings to complete the set; 0 does not wait."""
     planned_start_margin_hours: Annotated[float, Field(ge=0, le=72)] = 4.0
     """A held order leaves at the latest so long before the planned start of the study."""
+    decide_again_hours_max: Annotated[float, Field(ge=0, le=720)] = 72.0
+    """An order that went on only because its patient's diagnoses could not be looked up is kept so long and decided again when they can; those that would have been held are listed by `interceptor held list --retrospective`. 0 keeps none."""
     review_heartbeat_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """After so long without a sign of life from whoever reviews (`interceptor held watch` gives one every ten seconds) nothing new is held: it is forwarded annotated. 0 asks for none: the command line of the node's host is the desk."""
+
+
+class FhirTable(_Table):
+    """One FHIR R4 server that is asked for a patient's diagnoses, allergies and kidney values when the policy needs them. See docs/how-to/connect-fhir.md."""
+
+    base_url: HttpAddress
+    """The service's base, e.g. "https://fhir.example.org/r4". http is taken for this machine only."""
+    systems: Annotated[Mapping[str, str], Field(min_length=1), AfterValidator(_systems)]
+    """Assigning authority (PID-3.4, namespace or universal id) to the identifier system of the server, e.g. `{ "HOSP" = "urn:oid:1.2.3" }`. Identifiers of other authorities are not asked for."""
+    bearer_token_file: Path | None = None
+    """File with a fixed bearer token."""
+    bearer_token_env: str | None = None
+    """Environment variable with a fixed bearer token."""
+    client_id: str | None = None
+    """SMART backend services: our client id. With it, `token_url` and a private key."""
+    token_url: HttpAddress | None = None
+    """SMART backend services: the token endpoint."""
+    private_key_file: Path | None = None
+    """SMART backend services: private key as PEM or JWK, RSA of 2048 bits or more (RS384) or P-384 (ES384)."""
+    private_key_env: str | None = None
+    """Environment variable with the private key."""
+    key_id: str = ""
+    """SMART backend services: `kid` of the public key as the server knows it."""
+    scope: str = "system/Patient.rs system/Condition.rs system/AllergyIntolerance.rs system/Observation.rs"
+    """SMART backend services: scopes to ask for. Servers of SMART 1 want ".read" in place of ".rs"."""
+    ca_file: Path | None = None
+    """Certificate authorities that may have signed the server's certificate; without it those of the system."""
+    certificate_file: Path | None = None
+    """Mutual TLS: our certificate, PEM."""
+    key_file: Path | None = None
+    """Mutual TLS: the certificate's key, PEM without passphrase."""
+    condition_categories: tuple[str, ...] = ("problem-list-item", "encounter-diagnosis")
+    """Kinds of Condition that count."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """Longest time for all searches of one patient. An order waits for lookup_budget_seconds only; later answers are there for the next order."""
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 3.0
+    """How long to wait for a connection."""
+    patients_max: Annotated[int, Field(ge=1, le=100)] = 8
+    """Patients asked for at one time; up to 200 more wait for their turn."""
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Entries of one page that are asked for."""
+    pages_max: Annotated[int, Field(ge=1, le=100)] = 10
+    """Pages read of one search; more count as a failed lookup."""
+    answer_size_max: Annotated[int, Field(ge=16_384, le=64 * 1024 * 1024)] = 2 * 1024 * 1024
+    """Largest answer in bytes, after decompression."""
+    fresh_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """So long an answer counts as new."""
+    revalidate_seconds: Annotated[float, Field(ge=0, le=86_400)] = 900.0
+    """So long an answer is used at once while a new one is fetched behind it."""
+    stale_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = 86_400.0
+    """So long an answer is used, as stale, when no new one comes in time."""
+    negative_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    """So long a patient whom the server does not know, or whose record contradicts the order, is not asked for again."""
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Failures in a row after which the server is left alone."""
+    breaker_pause_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """First pause; it doubles with each failed try."""
+    breaker_pause_seconds_max: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """Longest pause."""
 
 
 class NoticesTable(_Table):
@@ -210,6 +295,8 @@ class Config(_Table):
     """[hold]"""
     notices: NoticesTable = NoticesTable()
     """[notices]"""
+    fhir: Mapping[Name, FhirTable] = Field(default_factory=dict)
+    """[fhir.NAME]"""
 
     @property
     def control_socket(self) -> Path:
