@@ -224,6 +224,45 @@ CUSTODY_RECOVERED = _info(
     "possible_duplicates",
 )
 
+# Evidence.
+SOURCE_LOST = _warning(
+    "source_lost",
+    "An evidence source failed too often and is left alone; orders of patients it knows go on annotated.",
+    "source",
+    "reason",
+)
+SOURCE_RETURNED = _info("source_returned", "An evidence source answers again.", "source", per_minute_max=30)
+SOURCE_ANSWER_REFUSED = _warning(
+    "source_answer_refused",
+    "A source answered with what is not to be trusted; nothing of it was used.",
+    "source",
+    "reason",
+)
+SOURCE_FAILED = _error(
+    "source_failed",
+    "Asking a source raised; its answer counts as failed. Report it with these fields.",
+    "source",
+    "error",
+    "reason",
+    "where",
+)
+MISSED_HOLD_FOUND = _warning(
+    "missed_hold_found",
+    "An order that went on because a lookup failed would have been held: see `interceptor held list --retrospective`.",
+    "route",
+    "number",
+    "reason",
+    per_minute_max=0,
+)
+RETROSPECTIVE_FAILED = _error(
+    "retrospective_failed",
+    "A message could not be decided again. Report it with these fields.",
+    "number",
+    "error",
+    "reason",
+    "where",
+)
+
 # Destinations.
 DESTINATION_CONNECTED = _info(
     "destination_connected", "The filler can be reached.", "destination", "away_seconds", per_minute_max=30

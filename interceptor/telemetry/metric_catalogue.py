@@ -342,6 +342,53 @@ BREAKER_OPEN = _gauge(
     "interceptor_breaker_open", "1 while too many holds have turned the route to annotate.", "1", "route"
 )
 
+# Evidence.
+LOOKUPS_TOTAL = _counter(
+    "interceptor_lookups_total",
+    "Questions about an order's patient to each evidence source, by how it answered within the budget.",
+    "the share of failed or stale is above 5 % for 15 minutes",
+    "source",
+    "status",
+)
+LOOKUP_SECONDS = _histogram(
+    "interceptor_lookup_seconds",
+    "How long an order waited for one evidence source.",
+    "p95 above half of lookup_budget_seconds",
+    "source",
+    buckets=_PEER_SECONDS,
+)
+SOURCE_ANSWERS_TOTAL = _counter(
+    "interceptor_source_answers_total",
+    "What became of questions put to each source, late ones too; what was answered from kept answers is not among them.",
+    "unknown_patient above its usual share: a wrong identifier system makes every patient unknown; any increase of wrong_patient",
+    "source",
+    "result",
+)
+SOURCE_SECONDS = _histogram(
+    "interceptor_source_seconds",
+    "How long a source took for all it was asked of one patient, late answers too.",
+    "p95 above lookup_budget_seconds",
+    "source",
+    buckets=_PEER_SECONDS,
+)
+SOURCE_BREAKER_OPEN = _gauge(
+    "interceptor_source_breaker_open",
+    "1 while the source is left alone after failures.",
+    "1 for 5 minutes",
+    "source",
+)
+RETROSPECTIVE_WAITING = _gauge(
+    "interceptor_retrospective_waiting",
+    "Messages that went on because a lookup failed and wait to be decided again.",
+    "above 0 for an hour: a source does not come back",
+)
+RETROSPECTIVE_MESSAGES_TOTAL = _counter(
+    "interceptor_retrospective_messages_total",
+    "Messages that were decided again after their lookup had failed, by what came of it: missed_hold, clear, expired or failed.",
+    "any increase of missed_hold; any increase of expired or failed",
+    "result",
+)
+
 # Journal.
 JOURNAL_COMMIT_SECONDS = _histogram(
     "interceptor_journal_commit_seconds",

@@ -55,6 +55,8 @@ class MetricLabels:
         dispositions, reasons: Words of the policy.
         priorities, hold_ends: Words of the lifecycle.
         decision_error_reasons, dead_letter_reasons: Why deciding failed, why a message was given up.
+        sources, lookup_statuses, source_results: Configured evidence sources, and how they can answer.
+        retrospective_results: What can come of deciding again.
     """
 
     routes: Sequence[str]
@@ -69,6 +71,10 @@ class MetricLabels:
     hold_ends: Sequence[str] = ()
     decision_error_reasons: Sequence[str] = ("exception", "over_budget")
     dead_letter_reasons: Sequence[str] = ("refused", "attempts_spent")
+    sources: Sequence[str] = ()
+    lookup_statuses: Sequence[str] = ()
+    source_results: Sequence[str] = ()
+    retrospective_results: Sequence[str] = ()
 
 
 class Counters:
@@ -231,6 +237,20 @@ class DestinationMetrics:
         )
 
 
+class SourceMetrics:
+    """The metrics of one evidence source."""
+
+    def __init__(self, families: _Families, source: str, labels: MetricLabels) -> None:
+        fixed = (source,)
+        self.lookups = Counters(families.counter(catalogue.LOOKUPS_TOTAL), fixed=fixed, words=(labels.lookup_statuses,))
+        self.lookup_seconds = families.histogram(catalogue.LOOKUP_SECONDS).labels(source)
+        self.answers = Counters(
+            families.counter(catalogue.SOURCE_ANSWERS_TOTAL), fixed=fixed, words=(labels.source_results,)
+        )
+        self.seconds = families.histogram(catalogue.SOURCE_SECONDS).labels(source)
+        self.breaker_open = families.gauge(catalogue.SOURCE_BREAKER_OPEN).labels(source)
+
+
 class JournalMetrics:
     """The metrics of the journal's writer."""
 
@@ -244,7 +264,7 @@ class JournalMetrics:
 class Metrics:
     """All metrics of one node.
 
-    `routes` and `destinations` hold the groups by configured name; take the group once, when the part that
+    `routes`, `destinations` and `sources` hold the groups by configured name; take the group once, when the part that
     counts is built. Counting is safe from any thread.
     """
 
@@ -259,6 +279,13 @@ class Metrics:
         self.destinations: Mapping[str, DestinationMetrics] = {
             destination: DestinationMetrics(families, destination, labels) for destination in labels.destinations
         }
+        self.sources: Mapping[str, SourceMetrics] = {
+            source: SourceMetrics(families, source, labels) for source in labels.sources
+        }
+        self.retrospective_waiting = families.gauge(catalogue.RETROSPECTIVE_WAITING)
+        self.retrospective_messages = Counters(
+            families.counter(catalogue.RETROSPECTIVE_MESSAGES_TOTAL), words=(labels.retrospective_results,)
+        )
         self.journal = JournalMetrics(families)
         self.ready = families.gauge(catalogue.READY).labels()
         self.degraded = Gauges(families.gauge(catalogue.DEGRADED), words=DegradedReason)

@@ -29,6 +29,10 @@ LABELS = MetricLabels(
     reasons=("H-REGIONAL", "P-NOT-SPINE"),
     priorities=("routine", "stat"),
     hold_ends=("released", "deadline_passed"),
+    sources=("epic",),
+    lookup_statuses=("ok", "failed"),
+    source_results=("ok", "timed_out"),
+    retrospective_results=("clear", "missed_hold"),
 )
 
 
