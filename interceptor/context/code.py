@@ -60,6 +60,7 @@ _SNOMED_SHAPE = re.compile(r"^[1-9]\d{5,17}$")
 _CPT_SHAPE = re.compile(r"^(\d{4}[0-9FTU])(?:\s*-?\s*[A-Z0-9]{2}){0,4}$")
 _ICD_PADDING = re.compile(r"X+$")
 _ICD_CODE_SIZE_MAX = 8
+_PLAIN_CODE_SIZE = 5
 
 
 def _spelling_key(word: str) -> str:
@@ -105,6 +106,9 @@ def normalise_code(code: str, system: str) -> str:
     number loses its modifiers ("72148-26"). Whatever is no code of the system comes back without blanks.
     """
     code = code.strip().upper()
+    if len(code) == _PLAIN_CODE_SIZE and code.isascii() and code.isdigit():
+        # A plain CPT number, an ICD-9-CM code without its dot: most codes of orders. Nothing to bring to one spelling.
+        return code
     if system in (ICD10CM, ICD9CM):
         code = code.replace(".", "").replace(" ", "").rstrip("-")
         return _ICD_PADDING.sub("", code) if len(code) > 3 else code

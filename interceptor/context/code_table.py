@@ -84,7 +84,7 @@ class ProcedureRange:
 
     first: int
     last: int
-    procedure_class: ProcedureClass
+    procedure: ProcedureCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class CodeTables:
             number = int(code[:5])
             for one in self.procedure_ranges:
                 if one.first <= number <= one.last:
-                    return ProcedureCode(modality="", procedure_class=one.procedure_class)
+                    return one.procedure
         return found
 
     def is_listed_procedure(self, system: str, code: str) -> bool:

@@ -124,7 +124,8 @@ def _ranges(files: _Files) -> tuple[ProcedureRange, ...]:
         if not (row["first"].isdigit() and row["last"].isdigit()) or int(row["first"]) > int(row["last"]):
             row.wrong("first and last are not a range of numbers")
         elif procedure_class is not None:
-            ranges.append(ProcedureRange(int(row["first"]), int(row["last"]), procedure_class))
+            procedure = ProcedureCode(modality="", procedure_class=procedure_class)
+            ranges.append(ProcedureRange(int(row["first"]), int(row["last"]), procedure))
     return tuple(ranges)
 
 

@@ -38,6 +38,7 @@ from interceptor.message.group import OrderGroup
 from interceptor.message.view import MessageView, Segment
 
 _EXCEPTION_ORDER = tuple(ExceptionKind)
+_FACT_ORDER = tuple(FactName)
 _REASON_EXCEPTIONS = frozenset({ExceptionKind.INFECTION, ExceptionKind.TRAUMA, ExceptionKind.POSTOPERATIVE})
 _Value = TypeVar("_Value")
 
@@ -105,6 +106,7 @@ class OrderFacts:
         self._as_of = as_of
         self._siblings = siblings
         self._message_groups = message_groups
+        self._procedure: Procedure | None = None
         self._kept: dict[str, object] = {}
         self._evidence: dict[FactName, tuple[Evidence, ...]] = {}
 
@@ -132,11 +134,10 @@ class OrderFacts:
     @property
     def procedure(self) -> Procedure:
         """The study that this order alone asks for."""
-        return self._once("procedure", self._read_procedure)
-
-    def _read_procedure(self) -> Procedure:
-        procedure, evidence = read_procedure(self._group, tables=self._tables.codes, site=self._tables.site)
-        self._evidence[FactName.PROCEDURE] = evidence
+        procedure = self._procedure
+        if procedure is None:
+            procedure, evidence = read_procedure(self._group, tables=self._tables.codes, site=self._tables.site)
+            self._procedure, self._evidence[FactName.PROCEDURE] = procedure, evidence
         return procedure
 
     @property
@@ -270,7 +271,10 @@ class OrderFacts:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What the facts read so far were read from, in the order of the facts."""
-        return tuple(one for fact in FactName for one in self._evidence.get(fact, ()))
+        known = self._evidence
+        if len(known) == 1:
+            return next(iter(known.values()))
+        return tuple([one for fact in _FACT_ORDER for one in known.get(fact, ())])
 
     @property
     def _patient(self) -> PatientEvidence:

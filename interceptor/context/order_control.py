@@ -20,6 +20,9 @@ _KINDS = {
 
 def control_kind(orc: Segment) -> ControlKind:
     """Return what an ORC asks for; an order without an ORC (OBR alone, as in 2.1) is new."""
-    if orc.is_absent:
-        return ControlKind.NEW
-    return _KINDS.get(orc.text(1).strip().upper(), ControlKind.OTHER)
+    return ControlKind.NEW if orc.is_absent else kind_of_word(orc.text(1).strip().upper())
+
+
+def kind_of_word(word: str) -> ControlKind:
+    """Return what a word of table 0119, in upper case, asks for."""
+    return _KINDS.get(word, ControlKind.OTHER)

@@ -6,8 +6,6 @@ LOINC; the name. A code of a site's own system that is not mapped is never read 
 Source: CLINICAL section 2, procedure; HL7 v2.9 chapter 4, OBR-4 and OBR-44 (7.4.1).
 """
 
-from collections.abc import Iterator
-
 from interceptor.context.code import (
     CPT,
     LOINC,
@@ -41,20 +39,26 @@ _COMPLETE_CLASSES = {
     Contrast.WITH: ProcedureClass.COMPLETE_W,
     Contrast.UNKNOWN: ProcedureClass.UNMAPPED,
 }
-_TRIPLES = ((1, 2, 3), (4, 5, 6))
+_TRIPLES = ((4, 5, 6), (1, 2, 3))
+_COMPONENT_COUNT = 6
 
 
 class _Candidate:
     """One code of the order, with where it stands."""
 
-    __slots__ = ("code", "name", "path", "system", "trusted")
+    __slots__ = ("_place", "code", "name", "system", "trusted")
 
-    def __init__(self, path: str, code: str, system: str, name: str, *, trusted: int) -> None:
-        self.path = path
+    def __init__(self, place: tuple[Segment, int, int], code: str, system: str, name: str, *, trusted: int) -> None:
+        self._place = place
         self.code = code
         self.system = system
         self.name = name
         self.trusted = trusted
+
+    @property
+    def path(self) -> str:
+        """Where the code stands."""
+        return field_path(*self._place)
 
 
 def class_of_mr(regions: tuple[Region, ...], contrast: Contrast) -> ProcedureClass:
@@ -85,24 +89,28 @@ def procedure_of_code(order: ProcedureCode, *, source: ProcedureSource, code: st
         source=source,
         code=code,
         name=name,
-        region_contrast=tuple((region, contrast) for region in order.regions),
+        region_contrast=tuple([(region, contrast) for region in order.regions]),
     )
 
 
-def _candidates(group: OrderGroup, obr: Segment, site: SiteProfile) -> Iterator[_Candidate]:
+def _candidates(group: OrderGroup, obr: Segment, site: SiteProfile) -> list[_Candidate]:
     """Every code of the procedure fields, the most trusted field first; in OBR-4 the alternate coding first."""
+    found = []
     for trust, (segment_name, number) in enumerate(site.procedure_fields):
         segment: Segment | None = obr
         if segment_name != "OBR":
             segment = next((one for one in group.current_segments if one.name == segment_name), None)
         if segment is None or not segment.raw_field(number):
             continue
-        for code_number, name_number, system_number in reversed(_TRIPLES):
-            code = segment.text(number, code_number).strip()
+        parts = segment.components(number)
+        parts.extend([""] * (_COMPONENT_COUNT - len(parts)))
+        for code_number, name_number, system_number in _TRIPLES:
+            code = parts[code_number - 1].strip()
             if code:
-                system = normalise_system(segment.text(number, system_number))
-                path = field_path(segment, number, code_number)
-                yield _Candidate(path, code, system, segment.text(number, name_number).strip(), trusted=trust)
+                place = (segment, number, code_number)
+                system = normalise_system(parts[system_number - 1])
+                found.append(_Candidate(place, code, system, parts[name_number - 1].strip(), trusted=trust))
+    return found
 
 
 def _name_of(obr: Segment) -> tuple[str, str]:
@@ -182,7 +190,7 @@ def _unite(procedures: list[Procedure]) -> Procedure:
 def _read_obr(
     group: OrderGroup, obr: Segment, tables: CodeTables, site: SiteProfile
 ) -> tuple[Procedure, Evidence | None]:
-    candidates = list(_candidates(group, obr, site))
+    candidates = _candidates(group, obr, site)
     if site.procedures:
         for candidate in candidates:
             mapped = site.site_procedure(candidate.system, candidate.code)

@@ -44,7 +44,7 @@ def _decide(policy: Policy, compiled: CompiledRow, gives: list[CompiledGive], ca
         disposition=row.disposition,
         findings=tuple(findings.values()),
         policy=policy.identity,
-        escalate=any(give.escalate for give in gives),
+        escalate=True in [give.escalate for give in gives],
         hold_deadline_seconds=row.hold_deadline_seconds,
         decide_again=row.decide_again,
         procedure=case.procedure,
@@ -58,6 +58,8 @@ def _decide(policy: Policy, compiled: CompiledRow, gives: list[CompiledGive], ca
 
 
 def _finding(give: CompiledGive, row_number: int, case: OrderCase) -> Finding:
+    if give.finding is not None:
+        return give.finding
     sentence = give.sentence
     if "{exception}" in sentence:
         found = [finding for finding in read_exceptions(case) if finding.kind in give.exception_kinds]

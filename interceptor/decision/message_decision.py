@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from interceptor.context.extract import OrderFacts
+from interceptor.context.order_control import kind_of_word
 from interceptor.context.order_set import (
     SET_CLASSES,
     SetMember,
@@ -290,7 +291,7 @@ def _control(order: _Order, replaced: Sequence[str], known: _Known) -> ControlKi
     if order.control_word == "RO":
         known_to_filler = any(other not in known.ours for other in replaced)
         return ControlKind.CHANGE if known_to_filler else ControlKind.NEW
-    control = order.facts.control
+    control = ControlKind.NEW if order.group.orc.is_absent else kind_of_word(order.control_word)
     if control is ControlKind.CHANGE and order.key in known.ours:
         return ControlKind.NEW
     return control

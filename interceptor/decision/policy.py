@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from interceptor.context.vocabulary import ProcedureClass
 from interceptor.decision.condition import Predicate, compile_condition
-from interceptor.decision.decision import PolicyIdentity
+from interceptor.decision.decision import Finding, PolicyIdentity
 from interceptor.decision.policy_document import Give, PolicyDocument, Profile, Reason, Row, Source
 from interceptor.decision.policy_reader import PolicyError, read_policy
 
@@ -23,6 +23,8 @@ class CompiledGive:
     when: tuple[Predicate, ...]
     exception_kinds: frozenset[str]
     """The exceptions whose phrases fill {exception}."""
+    finding: Finding | None
+    """The finding, where nothing of the order stands in its sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +98,18 @@ def _compile_row(row: Row, reasons: Mapping[str, Reason]) -> CompiledRow:
     return CompiledRow(
         row=row,
         when=tuple(compile_condition(condition) for condition in row.when),
-        gives=tuple(_compile_give(give, reasons) for give in row.gives),
+        gives=tuple(_compile_give(give, reasons, row.number) for give in row.gives),
     )
 
 
-def _compile_give(give: Give, reasons: Mapping[str, Reason]) -> CompiledGive:
+def _compile_give(give: Give, reasons: Mapping[str, Reason], row_number: int) -> CompiledGive:
+    sentence = give.says or reasons[give.code].says
     kinds = (condition.values for condition in give.when if condition.fact == "exceptions" and not condition.negated)
     return CompiledGive(
         code=give.code,
-        sentence=give.says or reasons[give.code].says,
+        sentence=sentence,
         escalate=give.escalate,
         when=tuple(compile_condition(condition) for condition in give.when),
         exception_kinds=frozenset(value for values in kinds for value in values),
+        finding=None if "{" in sentence else Finding(reason=give.code, row=row_number, sentence=sentence),
     )

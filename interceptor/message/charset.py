@@ -11,7 +11,7 @@ Source: HL7 v2.9 chapter 2, 2.14.9.18 and 2.14.9.20; table 0211.
 import re
 from dataclasses import dataclass
 
-_ESCAPE = b"\x1b"
+_ESCAPE = 0x1B
 _FALLBACK = "latin-1"
 _PLAIN_NAMES = frozenset({"", "ASCII", "ISO IR6", "UNICODE"})
 _UTF_8_NAMES = frozenset({"UNICODE UTF-8", "UTF-8", "UTF8"})
@@ -22,7 +22,8 @@ _ISO_8859_PARTS = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16}  # There i
 
 # ESC $ ... designates a two-byte set until the next ESC; ESC ( ... returns to a one-byte set. HL7 asks senders to
 # return before a delimiter or a segment's end, and a segment's end is the last place where we let it count.
-_ISO_2022 = re.compile(rb"\x1b(?:\$[(-/]?[@-~][^\x1b\r\n]*|[ -/]+[0-~])")
+# Every set in use ends its sequence with a letter or digit; a delimiter there is a delimiter.
+_ISO_2022 = re.compile(rb"\x1b(?:\$[(-/]?[@-Za-z][^\x1b\r\n]*|[ -/]+[0-9@-Za-z])")
 TWO_BYTE_CHARACTERS = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 """Characters of GB 18030 and BIG-5 whose second byte may equal a delimiter."""
 

@@ -27,30 +27,37 @@ class OrderGroup:
     Attributes:
         number: Place among the orders of the message, counted from 1.
         orc: The ORC; a stand-in whose fields are all empty (`is_absent`) when the order has none.
-        obr: The first OBR of the order, None when it has none.
-        segments: Every segment of the group, prior results and following segments included.
+        obrs: Every OBR of the order itself; more than one is against the standard but seen in ORM.
         current_count: How many of `segments`, from the front, describe the order itself; the rest are prior results.
         start: Byte offset of the first segment.
         end: Byte offset after the group; the next group's `start`, or the end of the message.
+        places: Where `segments` stand among the segments of `view`.
+        view: The message.
     """
 
     number: int
     orc: Segment
-    obr: Segment | None
-    segments: tuple[Segment, ...]
+    obrs: tuple[Segment, ...]
     current_count: int
     start: int
     end: int
+    places: slice
+    view: MessageView
+
+    @property
+    def obr(self) -> Segment | None:
+        """The first OBR of the order, None when it has none."""
+        return self.obrs[0] if self.obrs else None
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Every segment of the group, prior results and following segments included."""
+        return self.view.segments[self.places]
 
     @property
     def current_segments(self) -> tuple[Segment, ...]:
         """The segments of the order itself, without prior results (OMG: PRIOR_RESULT)."""
         return self.segments[: self.current_count]
-
-    @property
-    def obrs(self) -> tuple[Segment, ...]:
-        """Every OBR of the order itself; more than one is against the standard but seen in ORM."""
-        return tuple(segment for segment in self.current_segments if segment.name == "OBR")
 
 
 def is_order_message(view: MessageView | Header) -> bool:
@@ -69,23 +76,21 @@ def _group_starts(view: MessageView) -> list[tuple[int, int]]:
     them; they carry their own ORC, which must not be taken for an order to be decided.
     """
     may_have_prior = view.message_type.code != "ORM"
+    lines = view.lines
     starts: list[tuple[int, int]] = []
-    for segment in view.segments:
-        if segment.name == "ORC":
+    for index, name in enumerate(lines.names):
+        if name == "ORC":
             in_prior = bool(starts) and starts[-1][1] >= 0
-            if in_prior and segment.text(1).strip().upper() in _PRIOR_ORDER_CONTROLS:
+            if in_prior and lines.at(index).text(1).strip().upper() in _PRIOR_ORDER_CONTROLS:
                 continue
-            starts.append((segment.index, -1))
-        elif segment.name == "OBR" and not may_have_prior and not _has_orc(view, starts):
-            starts.append((segment.index, -1))
-        elif may_have_prior and segment.name in _PATIENT_PRIOR and starts and starts[-1][1] < 0:
-            starts[-1] = (starts[-1][0], segment.index)
+            starts.append((index, -1))
+        elif name == "OBR":
+            # One without an ORC before it; else it is the detail of the order that the ORC began.
+            if not may_have_prior and not (starts and lines.names[starts[-1][0]] == "ORC"):
+                starts.append((index, -1))
+        elif may_have_prior and name in _PATIENT_PRIOR and starts and starts[-1][1] < 0:
+            starts[-1] = (starts[-1][0], index)
     return starts
-
-
-def _has_orc(view: MessageView, starts: list[tuple[int, int]]) -> bool:
-    """Whether the newest order began with an ORC, so that an OBR is its detail."""
-    return bool(starts) and view.segments[starts[-1][0]].name == "ORC"
 
 
 def order_groups(view: MessageView) -> tuple[OrderGroup, ...]:
@@ -95,18 +100,19 @@ def order_groups(view: MessageView) -> tuple[OrderGroup, ...]:
     """
     if not is_order_message(view):
         return ()
-    segments = view.segments
+    lines = view.lines
+    names = lines.names
     starts = _group_starts(view)
     groups = []
     for number, (first, prior) in enumerate(starts, start=1):
         is_last = number == len(starts)
-        following = len(segments) if is_last else starts[number][0]
-        own = segments[first:following]
-        orc = own[0] if own[0].name == "ORC" else own[0].stand_in("ORC")
-        count = len(own) if prior < 0 else prior - first
-        obr = next((segment for segment in own[:count] if segment.name == "OBR"), None)
-        end = len(view.raw) if is_last else segments[following].start
-        groups.append(OrderGroup(number, orc, obr, own, count, own[0].start, end))
+        following = len(names) if is_last else starts[number][0]
+        first_segment = lines.at(first)
+        orc = first_segment if names[first] == "ORC" else first_segment.stand_in("ORC")
+        count = (following if prior < 0 else prior) - first
+        obrs = tuple([lines.at(index) for index in range(first, first + count) if names[index] == "OBR"])
+        end = len(view.raw) if is_last else lines.at(following).start
+        groups.append(OrderGroup(number, orc, obrs, count, first_segment.start, end, slice(first, following), view))
     return tuple(groups)
 
 
@@ -115,7 +121,7 @@ def header_segments(view: MessageView) -> tuple[Segment, ...]:
     groups = order_groups(view)
     if not groups:
         return view.segments
-    return view.segments[: groups[0].segments[0].index]
+    return view.segments[: groups[0].places.start]
 
 
 def second_patient_offset(view: MessageView) -> int | None:

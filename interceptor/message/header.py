@@ -11,6 +11,7 @@ Source: HL7 v2.9 chapter 2, 2.14.9 MSH.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from interceptor.message.charset import TWO_BYTE_CHARACTERS, masking_for, read_charset, split_outside
@@ -24,6 +25,7 @@ _WIDE_STARTS = (b"\xff\xfe", b"\xfe\xff", b"M\x00S\x00", b"\x00M\x00S")
 _BLANK = b" \t\r\n"
 _HEADER_START = re.compile(rb"(?:\A|[\r\n])[ \t]*(MSH[^A-Za-z0-9\r\n])")
 _NO_FIELD = b""
+_ESCAPE = 0x1B
 
 
 class NotHl7Reason(StrEnum):
@@ -60,6 +62,12 @@ class MessageType:
 
     def __str__(self) -> str:
         return f"{self.code}^{self.trigger}" if self.trigger else self.code
+
+
+@lru_cache(maxsize=64)
+def _read_message_type(raw: bytes, component: int) -> MessageType:
+    parts = raw.split(bytes((component,)), 3)[:3]
+    return MessageType(*[part.decode("latin-1").strip() for part in parts])
 
 
 class HeaderPlace(NamedTuple):
@@ -106,8 +114,7 @@ class Header:
     def message_type(self) -> MessageType:
         """MSH-9."""
         if self._message_type is None:
-            parts = self.raw_field(9).split(bytes((self.encoding.component,)), 3)[:3]
-            self._message_type = MessageType(*[part.decode("latin-1").strip() for part in parts])
+            self._message_type = _read_message_type(self.raw_field(9), self.encoding.component)
         return self._message_type
 
     @property
@@ -143,9 +150,12 @@ class Header:
     @property
     def charset_names(self) -> list[bytes]:
         """MSH-18, one for each repetition."""
-        raw = self.raw_field(18)
-        repetition = self.encoding.repetition
-        return [raw] if repetition is None else raw.split(bytes((repetition,)))
+        return split_repetitions(self.raw_field(18), self.encoding.repetition)
+
+
+def split_repetitions(raw: bytes, repetition: int | None) -> list[bytes]:
+    """The repetitions of a field of plain bytes; one where the message has no such delimiter."""
+    return [raw] if repetition is None else raw.split(bytes((repetition,)))
 
 
 def _line_end(raw: bytes, start: int) -> int:
@@ -193,7 +203,7 @@ def read_header(raw: bytes) -> Header:
     if encoding is None:
         raise NotHl7(NotHl7Reason.BAD_DELIMITERS, start + 3)
     header = Header(fields, encoding, start, end)
-    if line.isascii() and b"\x1b" not in line:
+    if line.isascii() and _ESCAPE not in line:
         return header
     # The character set stands behind fields that it may hide delimiters in, so MSH-18 is looked for both ways.
     apart = Header(split_outside(line, separator, TWO_BYTE_CHARACTERS), encoding, start, end)

@@ -62,7 +62,8 @@ def test_the_character_set_is_copied() -> None:
     assert built.raw_value("MSH-15") == b""
 
 
-@given(st.binary(max_size=30).filter(lambda value: not set(value) & set(b"|\r\n")))
+# Without ESC: a two-byte character set that is never left hides the separators behind it.
+@given(st.binary(max_size=30).filter(lambda value: not set(value) & set(b"|\r\n\x1b")))
 def test_the_control_id_comes_back_byte_for_byte(control_id: bytes) -> None:
     raw = b"MSH|^~\\&|A|B|C|D|2026||ORM^O01|" + control_id + b"|P|2.5.1\r"
     built = build(MessageView(raw))

@@ -91,3 +91,10 @@ def test_splitting_iso_2022_text_at_real_delimiters_gives_the_parts_back(parts: 
     raw = b"|".join(raws)
     masking = masking_for(raw, read_charset([b"ISO IR87"]))
     assert split_outside(raw, b"|", masking) == (raws or [b""])
+
+
+@pytest.mark.parametrize("delimiter", [b"|", b"^", b"~", b"\\"])
+@pytest.mark.parametrize("escape", [b"\x1b ", b"\x1b(", b"\x1b$", b"\x1b$("])
+def test_a_delimiter_after_an_unfinished_escape_is_a_delimiter(escape: bytes, delimiter: bytes) -> None:
+    raw = b"A" + escape + delimiter + b"P"
+    assert split_outside(raw, delimiter, masking_for(raw, read_charset([]))) == [b"A" + escape, b"P"]

@@ -330,3 +330,41 @@ def test_kanji_in_the_header_hide_no_field() -> None:
 def test_the_type_has_three_components_at_most() -> None:
     view = MessageView(b"MSH|^~\\&|A||||||ORM^O01^ORM_O01^X^Y|1\r")
     assert view.message_type == MessageType("ORM", "O01", "ORM_O01")
+
+
+@pytest.mark.parametrize("number", range(1, 40))
+def test_the_components_of_a_field_are_the_texts_of_its_components(number: int) -> None:
+    lines = (
+        b'OBR|1|P^EHR&ISO|a\\S\\b^c~d^e&f|""^x|^^|\xe4^\xf6|one',
+        b'OBR|2|\x1b$B4A^B;z\x1b(B^x|^""',
+    )
+    view = MessageView(b"MSH|^~\\&|A|B\r" + b"\r".join(lines) + b"\r")
+    for segment in view.segments:
+        for repetition in (1, 2, 3):
+            for subcomponent in (None, 1, 2):
+                found = segment.components(number, repetition=repetition, subcomponent=subcomponent)
+                read = [
+                    segment.text(number, component, repetition=repetition, subcomponent=subcomponent)
+                    for component in range(1, len(found) + 2)
+                ]
+                assert [*found, ""] == read
+
+
+@given(st.binary(max_size=60).map(lambda rest: b"MSH|^~\\&|A\r" + rest))
+def test_one_segment_alone_is_the_same_as_among_all(raw: bytes) -> None:
+    names = [segment.name for segment in MessageView(raw).segments]
+    for index, name in enumerate(names):
+        alone, among = MessageView(raw).lines.at(index), MessageView(raw).segments[index]
+        assert alone.name == name
+        for place in ("index", "occurrence", "start", "end", "end_with_terminator", "raw_bytes"):
+            assert getattr(alone, place) == getattr(among, place)
+
+
+@given(st.lists(st.sampled_from([b"NTE|1", b"OBX|2|x", b"ZZ1|", b"NTE|", b"AB", b"", b" OBR|1", b"nte|3", b"N|E|1"])))
+def test_lines_of_any_shape_are_found_alike_with_either_terminator(lines: list[bytes]) -> None:
+    """The short way for messages of plain lines agrees with the long way, which a message with LF takes."""
+    short = MessageView(b"\r".join([b"MSH|^~\\&|A", *lines]) + b"\r")
+    long = MessageView(b"\n".join([b"MSH|^~\\&|A", *lines]) + b"\n")
+    assert [(s.name, s.occurrence, s.start, s.end) for s in short.segments] == [
+        (s.name, s.occurrence, s.start, s.end) for s in long.segments
+    ]
