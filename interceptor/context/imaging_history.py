@@ -34,7 +34,7 @@ def _order_of(coding: Coding, tables: CodeTables, site: SiteProfile) -> Procedur
     return None
 
 
-def _mr_regions(study: CompletedStudy, tables: CodeTables, site: SiteProfile) -> frozenset[Region] | None:
+def spine_mr_regions(study: CompletedStudy, tables: CodeTables, site: SiteProfile) -> frozenset[Region] | None:
     """Regions that a spine MR covered (none known: empty); None for any other study."""
     for coding in study.codings:
         order = _order_of(coding, tables, site)
@@ -55,7 +55,7 @@ def _recent(
     for study in studies:
         if study.completed is None or not 0 <= (today - study.completed).days <= site.recent_study_days:
             continue
-        regions = _mr_regions(study, tables, site)
+        regions = spine_mr_regions(study, tables, site)
         if regions is not None:
             yield _SpineStudy(study, regions, study.completed)
 

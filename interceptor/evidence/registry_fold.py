@@ -24,7 +24,7 @@ from interceptor.context.patient import (
 )
 from interceptor.context.vocabulary import EvidenceSource
 from interceptor.evidence.registry import RegistryAnswer, RegistryResult, status_of
-from interceptor.evidence.statement import Fact, FactKind, PatientIdentifier, Standing
+from interceptor.evidence.statement import Fact, FactKind, PatientIdentifier, Standing, code_key
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEXES = frozenset({"M", "F"})
@@ -236,7 +236,7 @@ def _takes_back(retraction: FactRow, row: FactRow) -> bool:
         and (one.kind, retraction.source_id, one.scope) == (other.kind, row.source_id, other.scope)
         and bool(one.codings)
         and bool(other.codings)
-        and (one.codings[0].system, one.codings[0].code) == (other.codings[0].system, other.codings[0].code)
+        and code_key(one.codings, "") == code_key(other.codings, "")
     )
 
 

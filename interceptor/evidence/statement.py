@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from interceptor.context.code import normalise_code
 from interceptor.context.patient import Coding
 
 TEXT_SIZE_MAX = 500
@@ -178,5 +179,6 @@ def _spelling(word: str) -> str:
 def code_key(codings: Sequence[Coding], text: str) -> str:
     """The key of a fact without a number of its own: its first code, else its words."""
     if codings:
-        return f"code:{codings[0].system}|{codings[0].code}"[:KEY_SIZE_MAX]
+        first = codings[0]
+        return f"code:{first.system}|{normalise_code(first.code, first.system)}"[:KEY_SIZE_MAX]
     return f"text:{' '.join(text.casefold().split())}"[:KEY_SIZE_MAX]
