@@ -289,7 +289,8 @@ class Entry:
     """One order in custody, or once in custody, as stored.
 
     `changed_by` and `changed_at` tell of the last change of any kind. `damaged`: `content` no longer has the digest
-    that was stored with it; it must not be sent.
+    that was stored with it; it must not be sent. `source`: the whole message that `content` was taken from; what its
+    other orders say of the patient counts when this one is decided again.
     """
 
     entry_id: EntryId
@@ -311,6 +312,7 @@ class Entry:
     reason: str
     summary: Mapping[str, object]
     decision: Mapping[str, object]
+    source: bytes
     damaged: bool = False
 
 

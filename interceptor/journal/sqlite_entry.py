@@ -43,9 +43,9 @@ from interceptor.journal.stored_form import (
 )
 
 _INSERT_ENTRY = """
-INSERT INTO entry (message_id, route, order_key, set_key, placer_order_number, state, version, content, digest, control_id,
+INSERT INTO entry (message_id, source_id, route, order_key, set_key, placer_order_number, state, version, content, digest, control_id,
     priority, taken_at, changed_at, changed_by, moved_at, moved_by, deadline_at, closed_at, reason, summary, decision)
-VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 'node', ?, 'node', ?, NULL, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 'node', ?, 'node', ?, NULL, ?, ?, ?)
 """
 _UPDATE_ENTRY = """
 UPDATE entry SET
@@ -59,6 +59,7 @@ UPDATE entry SET
     reason = iif(:reason = '', reason, :reason),
     content = ifnull(:content, content),
     digest = ifnull(:digest, digest),
+    source_id = ifnull(:source_id, source_id),
     control_id = ifnull(:control_id, control_id),
     deadline_at = ifnull(:deadline_at, deadline_at),
     set_key = ifnull(:set_key, set_key),
@@ -133,6 +134,7 @@ def insert_entry(
     connection.execute(
         _INSERT_ENTRY,
         (
+            message_id,
             message_id,
             route,
             storable_text(new.order_key),
@@ -226,7 +228,7 @@ def apply_change(
     if change.content is not None and (found := digest_of(change.content)) != digest:
         new_digest = found
         detail["sha256"] = found.hex()
-    _update(connection, change, at=at, digest=new_digest)
+    _update(connection, change, at=at, digest=new_digest, source_id=message_id)
     detail |= {"from": state, "to": change.state, "version": version + 1, "reason": change.reason}
     append_audit(connection, at=at, actor=change.actor, action=change.event, entry_id=change.entry_id, detail=detail)
     if state == OrderState.DEAD and change.state not in (OrderState.DEAD, OrderState.QUEUED):
@@ -318,7 +320,14 @@ def require_one_order(outgoing: Iterable[OutgoingMessage]) -> None:
         raise JournalRuleBroken(message)
 
 
-def _update(connection: apsw.Connection, change: EntryChange, *, at: datetime, digest: bytes | None) -> None:
+def _update(
+    connection: apsw.Connection,
+    change: EntryChange,
+    *,
+    at: datetime,
+    digest: bytes | None,
+    source_id: MessageId | None,
+) -> None:
     connection.execute(
         _UPDATE_ENTRY,
         {
@@ -330,6 +339,7 @@ def _update(connection: apsw.Connection, change: EntryChange, *, at: datetime, d
             "reason": storable_text(change.reason),
             "content": None if digest is None else change.content,
             "digest": digest,
+            "source_id": source_id if change.content is not None else None,
             "control_id": change.control_id,
             "deadline_at": optional_instant_text(change.deadline_at),
             "set_key": None if change.set_key is None else storable_text(change.set_key),
@@ -351,7 +361,7 @@ def read_entry(row: Sequence[Any]) -> Entry:
     """One row of the ENTRY queries as a value; `damaged` when its bytes are not those that were stored."""
     (
         entry_id, message_id, route, order_key, set_key, placer_order_number, state, version, content, digest, control_id,
-        priority, taken_at, changed_at, changed_by, deadline_at, closed_at, reason, summary, decision,
+        priority, taken_at, changed_at, changed_by, deadline_at, closed_at, reason, summary, decision, source,
     ) = row  # fmt: skip
     return Entry(
         entry_id=EntryId(entry_id),
@@ -373,6 +383,7 @@ def read_entry(row: Sequence[Any]) -> Entry:
         reason=reason,
         summary=read_json_object(summary),
         decision=read_json_object(decision),
+        source=source,
         damaged=digest_of(content) != digest,
     )
 

@@ -204,8 +204,9 @@ def requeue_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
 
 def _was_cancelled(connection: apsw.Connection, entry_id: EntryId) -> bool:
     events = (LifecycleEvent.CANCELLED, LifecycleEvent.REPLACED_BY)
-    (found,) = connection.execute(_WAS_CANCELLED, (entry_id, *events)).fetchone()
-    return bool(found)
+    row = connection.execute(_WAS_CANCELLED, (entry_id, *events)).fetchone()
+    assert row is not None, "SELECT EXISTS always has a row"
+    return bool(row[0])
 
 
 def discard_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:

@@ -31,7 +31,8 @@ PRUNING: Mapping[str, str] = MappingProxyType(
                 SELECT message_id FROM message WHERE received_at < :message
                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = message.message_id)
                 AND NOT EXISTS (SELECT 1 FROM follower WHERE follower.message_id = message.message_id)
-                AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.message_id = message.message_id) LIMIT :rows)""",
+                AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.message_id = message.message_id)
+                AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.source_id = message.message_id) LIMIT :rows)""",
         "decision": """
             DELETE FROM decision WHERE decision_id IN (
                 SELECT decision_id FROM decision WHERE decided_at < :decision LIMIT :rows)""",

@@ -10,6 +10,7 @@ Failures: a backup is written under another name and checked before it gets its 
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import apsw
 
@@ -63,8 +64,8 @@ def confirm_restored(connection: apsw.Connection, *, at: datetime, actor: str, d
     """See `Journal.confirm_restored`."""
     until = "" if delivered_until is None else instant_text(delivered_until)
     rows = connection.execute(_WAITING_UNTIL, (until,)).fetchall()
-    for (outbox_id,) in rows:
-        record_dead(connection, OutboxId(outbox_id), at=at, error=RESTORED, acknowledgment=b"", change=None)
+    for row in rows:
+        record_dead(connection, OutboxId(cast("int", row[0])), at=at, error=RESTORED, acknowledgment=b"", change=None)
     connection.execute("UPDATE outbox SET possible_duplicate = 1 WHERE state IN ('pending', 'claimed', 'inflight')")
     connection.execute("DELETE FROM meta WHERE name = ?", (_RESTORED,))
     detail = {"delivered_until": delivered_until, "dead": len(rows)}

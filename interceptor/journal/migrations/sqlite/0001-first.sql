@@ -27,10 +27,12 @@ CREATE TABLE message (
 CREATE INDEX message_identity ON message (control_id, sending_facility, sending_application, listener, digest);
 CREATE INDEX message_received ON message (received_at);
 
--- An order in our custody. content NULL: the message's raw bytes.
+-- An order in our custody. content NULL: the message's raw bytes. source_id: the message that the content was taken
+-- from, whole: what is said of the patient in its other orders counts when the order is decided again.
 CREATE TABLE entry (
     entry_id INTEGER PRIMARY KEY AUTOINCREMENT,
     message_id INTEGER NOT NULL REFERENCES message (message_id),
+    source_id INTEGER NOT NULL REFERENCES message (message_id),
     route TEXT NOT NULL,
     order_key TEXT NOT NULL,
     set_key TEXT NOT NULL,
@@ -59,6 +61,7 @@ CREATE TABLE entry (
 CREATE INDEX entry_open ON entry (state, deadline_at) WHERE closed_at IS NULL;
 CREATE INDEX entry_order ON entry (order_key, entry_id);
 CREATE INDEX entry_message ON entry (message_id);
+CREATE INDEX entry_source ON entry (source_id);
 CREATE INDEX entry_closed ON entry (closed_at) WHERE closed_at IS NOT NULL;
 
 -- What leaves for a destination, in this order. content NULL: the message's raw bytes.
@@ -112,8 +115,8 @@ CREATE VIEW entry_with_content AS
 SELECT entry.entry_id, entry.message_id, entry.route, entry.order_key, entry.set_key, entry.placer_order_number, entry.state,
     entry.version, ifnull(entry.content, message.raw) AS content, entry.digest, entry.control_id, entry.priority,
     entry.taken_at, entry.changed_at, entry.changed_by, entry.deadline_at, entry.closed_at, entry.reason, entry.summary,
-    entry.decision
-FROM entry JOIN message USING (message_id);
+    entry.decision, source.raw AS source
+FROM entry JOIN message USING (message_id) JOIN message AS source ON source.message_id = entry.source_id;
 
 CREATE VIEW outbox_with_content AS
 SELECT outbox.outbox_id, outbox.destination, outbox.kind, outbox.state, ifnull(outbox.content, message.raw) AS content,
@@ -186,6 +189,7 @@ CREATE TRIGGER message_undelivered_is_never_deleted
 BEFORE DELETE ON message
 WHEN EXISTS (SELECT 1 FROM outbox WHERE message_id = OLD.message_id AND state <> 'acked' AND discarded_at IS NULL)
     OR EXISTS (SELECT 1 FROM entry WHERE message_id = OLD.message_id AND closed_at IS NULL)
+    OR EXISTS (SELECT 1 FROM entry WHERE source_id = OLD.message_id AND closed_at IS NULL)
     OR EXISTS (SELECT 1 FROM follower WHERE message_id = OLD.message_id)
 BEGIN
     SELECT RAISE(ABORT, 'an undelivered message is never deleted');
