@@ -274,6 +274,7 @@ def damage(folder: Path, number: bytes) -> None:
     connection.execute("DROP TRIGGER entry_content_changes_only_while_waiting")
     query = "SELECT entry_id, content FROM entry WHERE placer_order_number = ?"
     ((entry_id, content),) = connection.execute(query, (number.decode(),)).fetchall()
+    assert isinstance(content, bytes)
     spoiled = content.replace(b"OBR|1|", b"OBR|7|")
     connection.execute("UPDATE entry SET content = ? WHERE entry_id = ?", (spoiled, entry_id))
     connection.close()

@@ -30,6 +30,7 @@ from interceptor.review.desk import Desk, DeskParts
 from tests.support.decided import Decide, decide_by_procedure
 from tests.support.delivery import SeenEvents
 from tests.support.hostile_filler import ack
+from tests.support.mllp_peer import WAIT_SECONDS_MAX
 from tests.support.orders import order
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -274,3 +275,14 @@ def said(number: str, control: str, mark: str = "", word: str = "HOLD", **values
 async def both(*turns: Awaitable[TurnResult]) -> list[TurnResult]:
     """Messages that arrive at the same moment on connections of their own."""
     return list(await asyncio.gather(*turns))
+
+
+async def comes_true(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until what the journal is asked is so.
+
+    Raises:
+        TimeoutError: It never was.
+    """
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while not await condition():  # noqa: ASYNC110 - another task's commit sets no event that a test could wait for
+            await asyncio.sleep(0)
