@@ -31,7 +31,7 @@ from interceptor.action.lifecycle import (
 )
 from interceptor.action.order_control import REPLACED_ORDER, REPLACEMENT_ORDER, as_new_order, control_event
 from interceptor.action.plan import HeldPart, MessagePlan, passing
-from interceptor.context.order_set import SET_CLASSES, SetMember
+from interceptor.context.order_set import SET_CLASSES
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision, OrderDecision
 from interceptor.decision.report import order_json
@@ -151,7 +151,7 @@ class _Turn:
         must_queue = self._parts.custody.index.is_queued(order.order_key for order in decision.orders)
         # A replacement is understood only after what it replaces.
         by_meaning = sorted(decision.orders, key=lambda order: _control(order) == REPLACEMENT_ORDER)
-        fresh = [order for order in by_meaning if not await self._handle(order, decision, members)]
+        fresh = [order for order in by_meaning if not await self._handle(order, decision)]
         fresh.sort(key=lambda order: order.group.number)
         plan = self._deciding.plan(self._view, fresh, first_part=self._draft.next_part) if fresh else None
         if plan is not None:
@@ -173,16 +173,16 @@ class _Turn:
             return None
         return self._draft.current(entry)
 
-    async def _handle(self, order: OrderDecision, decision: MessageDecision, members: Sequence[SetMember]) -> bool:
+    async def _handle(self, order: OrderDecision, decision: MessageDecision) -> bool:
         """Step the order's own entry; False when the order is to be handled as a fresh one."""
         entry = await self._entry_of(order)
         if entry is not None:
-            return await self._step(order, entry, members)
+            return await self._step(order, entry)
         replaced_count = sum(_control(one) == REPLACED_ORDER for one in decision.orders)
         is_new_to_filler = replaced_count > 0 and self._replaced_count == replaced_count
         if is_new_to_filler and _control(order) == REPLACEMENT_ORDER:
             # It replaces orders that the filler never saw: to the filler it is new.
-            await self._order_again(order, members, is_replacement=True)
+            self._order_again(order, is_replacement=True)
             return True
         return False
 
@@ -199,7 +199,7 @@ class _Turn:
             return LifecycleEvent.CANCELLED
         return event
 
-    async def _step(self, order: OrderDecision, entry: Entry, members: Sequence[SetMember]) -> bool:
+    async def _step(self, order: OrderDecision, entry: Entry) -> bool:
         """Move *entry* by what the placer says of it; False when the order is to be handled as a fresh one."""
         event = self._event(order, entry)
         if (entry.state, event) not in TRANSITIONS:
@@ -209,12 +209,12 @@ class _Turn:
             self._replaced_count += 1
         self._is_set_smaller |= is_waiting and event in (LifecycleEvent.CANCELLED, LifecycleEvent.REPLACED_BY)
         if event is LifecycleEvent.CHANGED and is_waiting:
-            await self._change(order, entry, members)
+            await self._change(order, entry)
             return True
         match decide_transition(entry.state, event).filler_sees:
             case FillerSees.MESSAGE_AS_NEW_ORDER:
                 self._draft.add_step(entry, event)
-                await self._order_again(order, members)
+                self._order_again(order)
             case FillerSees.ORDER_WITH_NOTE:
                 release = self._parts.release
                 change = await release_change(entry, event, release, actor="placer", comment="", at=self._now)
@@ -239,11 +239,10 @@ class _Turn:
         self._draft.add_step(entry, event, outgoing=(message,))
         return True
 
-    async def _change(self, order: OrderDecision, entry: Entry, members: Sequence[SetMember]) -> None:
+    async def _change(self, order: OrderDecision, entry: Entry) -> None:
         """The message becomes the order's content and is decided again, as the new order that the filler would see."""
         content, control_id = self._draft.part(order)
-        view = _as_new(content)
-        again = (await self._deciding.decide(view, members)).orders
+        view, again = _as_new(content, order)
         self._present.extend(again)
         plan = self._deciding.plan(view, again, first_part=0)
         event = LifecycleEvent.CHANGED if plan.held else LifecycleEvent.CHANGED_AND_RELEASED
@@ -271,13 +270,10 @@ class _Turn:
             return None
         return min(entry.deadline_at, self._parts.deadline(again, entry.taken_at))
 
-    async def _order_again(
-        self, order: OrderDecision, members: Sequence[SetMember], *, is_replacement: bool = False
-    ) -> None:
+    def _order_again(self, order: OrderDecision, *, is_replacement: bool = False) -> None:
         """What is said of an order that the filler never saw, and never will, is a new order now: ours to the end."""
         content, _ = self._draft.part(order)
-        view = _as_new(content)
-        again = (await self._deciding.decide(view, members)).orders
+        view, again = _as_new(content, order)
         self._present.extend(again)
         plan = self._deciding.plan(view, again, first_part=0)
         if is_replacement:
@@ -339,7 +335,7 @@ class _Turn:
         present = [order.member for order in self._present if order.member is not None]
         for sibling in siblings:
             others = [one.member for one in siblings if one is not sibling and one.member is not None]
-            again = (await self._deciding.decide(MessageView(sibling.entry.content), [*others, *present])).orders[0]
+            again = await self._deciding.decide_entry(sibling.entry, [*others, *present])
             entry = sibling.entry
             if again.decision.disposition is not Disposition.HOLD:
                 outgoing = await self._released(entry, entry.content, entry.control_id, None)
@@ -383,7 +379,12 @@ def _control(order: OrderDecision) -> str:
     return order.order_control.strip().upper()
 
 
-def _as_new(content: bytes) -> MessageView:
-    """A message of one order, as the new order that the filler would see."""
+def _as_new(content: bytes, order: OrderDecision) -> tuple[MessageView, tuple[OrderDecision]]:
+    """A message of one order as the new order that the filler would see, and its decision.
+
+    The decision is the one that was made within the whole message, where a change of an order that the filler
+    never saw counts as a new order already; what another order of the message says of the patient counts too.
+    """
     view = MessageView(content)
-    return MessageView(as_new_order(view, order_groups(view)[0]))
+    new = MessageView(as_new_order(view, order_groups(view)[0]))
+    return new, (order.with_group(order_groups(new)[0]),)

@@ -17,6 +17,7 @@ from interceptor.journal.custody import Custody, set_keys_of
 from interceptor.journal.order_index import order_keys_of
 from interceptor.journal.port import Entry
 from interceptor.journal.turn_parts import TurnParts
+from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
 
 
@@ -66,9 +67,21 @@ class Deciding:
         return tuple(found)
 
     async def _sibling(self, entry: Entry) -> Sibling:
-        alone = (await self.decide(MessageView(entry.content), ())).orders[0]
+        alone = await self.decide_entry(entry, ())
         member = alone.member and replace(alone.member, in_custody=True, arrived_at=entry.taken_at)
         return Sibling(entry=entry, member=member)
+
+    async def decide_entry(self, entry: Entry, members: Sequence[SetMember]) -> OrderDecision:
+        """Decide a waiting order again beside *members*.
+
+        It is decided within the whole message that it came in: a diagnosis or reason that stands in another order
+        of the message counts for it, as it did the first time.
+        """
+        for order in (await self.decide(MessageView(entry.source), members)).orders:
+            if order.order_key == entry.order_key:
+                content = MessageView(entry.content)
+                return order.with_group(order_groups(content)[0])
+        return (await self.decide(MessageView(entry.content), members)).orders[0]
 
     async def decide(self, view: MessageView, members: Sequence[SetMember]) -> MessageDecision:
         """Decide *view* beside *members*; asks the evidence sources when the decision needs them."""

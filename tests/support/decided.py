@@ -87,7 +87,7 @@ def decide_by_procedure(words: Mapping[str, Disposition] | None = None) -> Decid
 
 
 def _is_judged(group: OrderGroup) -> bool:
-    return group.orc.text(1) in ("NW", "XO", "RO")
+    return group.orc.text(1) in ("NW", "XO", "XX", "RO")
 
 
 def _word(group: OrderGroup) -> str:
