@@ -36,14 +36,13 @@ from interceptor.delivery.destination import Destination, DestinationOptions
 from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
-from interceptor.journal.port import Entry, EntryChange, JournalCorrupt, JournalUnavailable
+from interceptor.journal.port import Entry, EntryChange, JournalUnavailable
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
-from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
-from interceptor.journal.sqlite_salvage import set_aside
-from interceptor.journal.sqlite_writer import CommitReport
+from interceptor.journal.sqlite import SqliteJournal
 from interceptor.journal.turn_parts import DUPLICATE_WINDOW
+from interceptor.journal_keeper import keep_journal, opened_journal, pruner
 from interceptor.lifetime import Tasks, running_tasks
 from interceptor.listener import Listener, drain, listen, show_open_frames
 from interceptor.review.desk import Desk, DeskParts
@@ -53,7 +52,7 @@ from interceptor.telemetry.events import (
     CONFIG_LOADED,
     CONTROL_FAILED,
     CUSTODY_RECOVERED,
-    JOURNAL_REPLACED,
+    NODE_DEGRADED,
     NODE_FAILED,
     POLICY_LOADED,
     PRIVILEGES_NOTED,
@@ -125,7 +124,7 @@ async def running_node(
     )
     _tell_start(config, content, log)
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(_opened_journal(config, metrics, health, log))
+        journal = await stack.enter_async_context(opened_journal(config.node.data_directory, metrics, health, log))
         tasks = await stack.enter_async_context(running_tasks())
         parts = _Parts(
             config=config, content=content, log=log, health=health, metrics=metrics, journal=journal, tasks=tasks
@@ -211,29 +210,6 @@ def _build_metrics(config: Config, content: ClinicalContent) -> Metrics:
     return Metrics(labels, version=__version__, started_at=utc_now())
 
 
-@asynccontextmanager
-async def _opened_journal(
-    config: Config, metrics: Metrics, health: Health, log: EventLog
-) -> AsyncIterator[SqliteJournal]:
-    """The journal; a damaged one is set aside and a new one begun."""
-    path = journal_path(config.node.data_directory)
-
-    def observe(report: CommitReport) -> None:
-        metrics.journal.commit_seconds.observe(report.seconds)
-        metrics.journal.batch_size.observe(report.job_count)
-
-    try:
-        async with open_sqlite_journal(path, observe=observe) as journal:
-            yield journal
-        return
-    except JournalCorrupt:
-        kept = set_aside(path, at=utc_now())
-        log.event(JOURNAL_REPLACED, kept_as=kept.name, problems=1)
-        health.degrade(DegradedReason.JOURNAL_REPLACED)
-    async with open_sqlite_journal(path, observe=observe) as journal:
-        yield journal
-
-
 async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> Node:
     """Put the parts together, from the journal outwards; the listeners open last."""
     config, health = parts.config, parts.health
@@ -249,6 +225,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         for name, destination in destinations.items()
     }
     custody.on_queued(lambda name: couriers[name].wake())
+    await _pause_if_restored(parts, couriers.values())
     modes = await _load_modes(parts)
     recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
     routes = _build_routes(parts, custody, destinations, modes, recorder)
@@ -263,13 +240,14 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         )
     )
     route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
-    handlers = {**desk.handlers(), **route_desk.handlers()}
+    handlers = {**desk.handlers(), **route_desk.handlers(), "journal_prune": pruner(parts.journal)}
     await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=_tell_failure(parts)))
     for name, destination in destinations.items():
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, gates)
     parts.run(recorder.run(), name="recorder")
+    parts.run(keep_journal(parts.journal), name="journal-keeper")
     listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
     health.bound = True
     parts.run(_show_open_frames(parts, listeners.values()), name="open-frames")
@@ -299,6 +277,16 @@ async def _load_custody(parts: _Parts) -> Custody:
         possible_duplicates=recovered,
     )
     return custody
+
+
+async def _pause_if_restored(parts: _Parts, couriers: Iterable[Courier]) -> None:
+    """An older copy of the journal was put back: what it calls undelivered may have been delivered long ago."""
+    if not await parts.journal.is_restored():
+        return
+    parts.health.degrade(DegradedReason.JOURNAL_RESTORED)
+    parts.log.event(NODE_DEGRADED, reason=DegradedReason.JOURNAL_RESTORED.value)
+    for courier in couriers:
+        courier.is_paused = True
 
 
 async def _load_modes(parts: _Parts) -> RouteModes:

@@ -18,6 +18,8 @@ class DegradedReason(StrEnum):
     """The journal cannot write: nothing is held or parked, would-be holds go on annotated."""
     JOURNAL_REPLACED = "journal_replaced"
     """The journal was damaged; it was set aside and a new one begun."""
+    JOURNAL_RESTORED = "journal_restored"
+    """An older copy of the journal was put back: nothing queued is sent before `interceptor journal confirm-restored`."""
     REVIEW_AWAY = "review_away"
     """Nobody can review: would-be holds go on annotated."""
     BREAKER_OPEN = "breaker_open"

@@ -1,0 +1,84 @@
+"""The node's side of its journal: opening it, setting a damaged one aside, and taking out what ended long ago.
+
+With `node.py`, the only place that names a journal's adapter.
+
+Failures: a damaged file is kept aside under a name of its own, what it still says is reported, and a new one is
+begun: traffic goes on. A journal that is in use, has a newer schema or stands on a network filesystem is refused.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from interceptor.control.protocol import ControlError
+from interceptor.journal.port import JournalCorrupt, JournalUnavailable
+from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
+from interceptor.journal.sqlite_salvage import read_losses, set_aside
+from interceptor.journal.sqlite_writer import CommitReport
+from interceptor.journal.upkeep import Retention
+from interceptor.telemetry.events import JOURNAL_OPENED, JOURNAL_REPLACED, EventLog
+from interceptor.telemetry.health import DegradedReason, Health
+from interceptor.telemetry.metrics import Metrics
+
+PRUNE_INTERVAL_SECONDS = 6 * 3600.0
+
+
+@asynccontextmanager
+async def opened_journal(
+    data_directory: Path, metrics: Metrics, health: Health, log: EventLog
+) -> AsyncIterator[SqliteJournal]:
+    """The journal for the length of the block.
+
+    Raises:
+        JournalError: It cannot be opened, and is not damaged.
+    """
+    path = journal_path(data_directory)
+
+    def observe(report: CommitReport) -> None:
+        metrics.journal.commit_seconds.observe(report.seconds)
+        metrics.journal.batch_size.observe(report.job_count)
+
+    async with AsyncExitStack() as stack:
+        try:
+            journal = await stack.enter_async_context(open_sqlite_journal(path, observe=observe))
+        except JournalCorrupt:
+            kept = set_aside(path, at=datetime.now(UTC))
+            losses = read_losses(kept)
+            log.event(JOURNAL_REPLACED, kept_as=kept.name, problems=len(losses.orders) + len(losses.waiting))
+            health.degrade(DegradedReason.JOURNAL_REPLACED)
+            journal = await stack.enter_async_context(open_sqlite_journal(path, observe=observe))
+        counts = await journal.entry_counts()
+        log.event(JOURNAL_OPENED, entries=sum(counts.values()))
+        yield journal
+
+
+async def keep_journal(journal: SqliteJournal) -> None:
+    """Take out, several times a day, what ended longer ago than the retention. Cancelling ends it."""
+    while True:
+        await asyncio.sleep(PRUNE_INTERVAL_SECONDS)
+        try:
+            await journal.prune(at=datetime.now(UTC), retention=Retention())
+        except JournalUnavailable:
+            # A full or locked journal has other worries; the gauges tell of it.
+            continue
+
+
+def pruner(journal: SqliteJournal) -> Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]:
+    """The control command `journal_prune`: days by kind in, removed rows by kind out."""
+
+    async def prune(arguments: dict[str, Any]) -> Mapping[str, object]:
+        known = {field.name for field in fields(Retention)}
+        try:
+            retention = Retention(**{name: int(value) for name, value in arguments.items() if name in known})
+            removed = await journal.prune(at=datetime.now(UTC), retention=retention)
+        except (TypeError, ValueError) as error:
+            raise ControlError("bad_argument", "days are whole numbers; messages are kept 7 days at least") from error
+        except JournalUnavailable as error:
+            raise ControlError("journal_unavailable", f"nothing was removed: the journal is {error.reason}") from error
+        return asdict(removed)
+
+    return prune
