@@ -17,6 +17,7 @@ nothing was written then, unless the journal is broken.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -140,6 +141,7 @@ class _Turn:
         self._deciding = Deciding(view, parts, evidence=inbound.evidence, at=self._now)
         self._draft = Draft(view, parts.release)
         self._present: list[OrderDecision] = []
+        self._delivered_keys: set[str] = set()
         self._is_set_smaller = False
         self._replaced_count = 0
 
@@ -151,7 +153,8 @@ class _Turn:
         must_queue = self._parts.custody.index.is_queued(order.order_key for order in decision.orders)
         # A replacement is understood only after what it replaces.
         by_meaning = sorted(decision.orders, key=lambda order: _control(order) == REPLACEMENT_ORDER)
-        fresh = [order for order in by_meaning if not await self._handle(order, decision)]
+        unhandled = [order for order in by_meaning if not await self._handle(order, decision)]
+        fresh = [_never_held(order) if order.order_key in self._delivered_keys else order for order in unhandled]
         fresh.sort(key=lambda order: order.group.number)
         plan = self._deciding.plan(self._view, fresh, first_part=self._draft.next_part) if fresh else None
         if plan is not None:
@@ -169,7 +172,10 @@ class _Turn:
         if not order.order_key:
             return None
         entry = await self._journal.latest_entry_for(order.order_key)
-        if entry is None or entry.state is OrderState.DELIVERED:
+        if entry is None:
+            return None
+        if entry.state is OrderState.DELIVERED:
+            self._delivered_keys.add(order.order_key)
             return None
         return self._draft.current(entry)
 
@@ -373,6 +379,13 @@ class _Turn:
         if not isinstance(done, IntakeDone):
             return done
         return Taken(done=done, acknowledgment=acknowledgment, decision=decision)
+
+
+def _never_held(order: OrderDecision) -> OrderDecision:
+    """What the filler has already cannot be held: the placer's next cancel would end here, and the filler keep the order."""
+    if order.decision.disposition is not Disposition.HOLD:
+        return order
+    return replace(order, decision=replace(order.decision, disposition=Disposition.ANNOTATE))
 
 
 def _control(order: OrderDecision) -> str:
