@@ -1,4 +1,4 @@
-"""A route's listener: admits placers, gives each connection its line of the pipeline, and drains.
+"""The listener of a route or feed: admits senders, gives each connection its line of messages, and drains.
 
 Failures: an address that cannot be bound stops the start. A connection beyond the limits or from an address that is
 not allowed is refused and counted; others are not disturbed.
@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import Protocol
 
-from interceptor.config.schema import Config, RouteTable
-from interceptor.pipeline import Passage, RouteParts
+from interceptor.answering import PlacerSide
+from interceptor.config.schema import Config, FeedTable, RouteTable
+from interceptor.feed import FeedParts, FeedPassage
+from interceptor.pipeline import Passage
 from interceptor.route import Route
 from interceptor.telemetry.events import (
     CONNECTION_REFUSED,
@@ -22,36 +25,91 @@ from interceptor.telemetry.events import (
     LISTENER_CLOSED,
     LISTENER_OPENED,
     NODE_DRAINED,
+    PLACER_CONNECTED,
+    PLACER_DISCONNECTED,
     EventLog,
 )
 from interceptor.telemetry.label import ConnectionResult
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.connection import MllpConnection
-from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
+from interceptor.transport.options import (
+    ConnectionEnd,
+    ConnectionOptions,
+    ListenerOptions,
+    RefusalReason,
+    TransportCounters,
+)
 from interceptor.transport.server import MllpServer, serve
 from interceptor.wire.frame import Frame, FrameOptions, FramingError
+
+
+OWED_SECONDS = 10.0
+"""How much longer than its receiver a sender that closed its side may be owed an answer."""
+
+
+class MessagePassage(Protocol):
+    """The way of one message, whatever the listener is for."""
+
+    def begin(self) -> None:
+        """Set the message on its way."""
+        ...
+
+    def withdraw(self) -> None:
+        """The sender is gone."""
+        ...
+
+    def refuse_head(self, reason: str) -> None:
+        """The frame is refused, only its head is here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineParts:
+    """What a connection is handled with.
+
+    Attributes:
+        name: Name of the route or feed.
+        pipelined_max: Messages that may wait before we stop reading.
+        passage: Makes the way of one message.
+    """
+
+    name: str
+    pipelined_max: int
+    passage: Callable[[Frame, PlacerSide], MessagePassage]
+    log: EventLog
 
 
 class PlacerLine:
     """One placer connection: its messages one after the other, each done before the next begins."""
 
     def __init__(
-        self, connection: MllpConnection, parts: RouteParts, *, on_lost: "Callable[[PlacerLine], None]"
+        self, connection: MllpConnection, parts: LineParts, *, on_lost: "Callable[[PlacerLine], None]"
     ) -> None:
         """*on_lost* is told when the connection is gone."""
         self._connection = connection
         self._parts = parts
         self._on_lost = on_lost
         self._waiting: deque[Frame | FramingError] = deque()
-        self._passage: Passage | None = None
+        self._passage: MessagePassage | None = None
         self._is_pumping = False
         self._is_paused = False
         self._is_lost = False
+        self.message_count = 0
 
     @property
     def is_lost(self) -> bool:
         """Whether the placer is gone: nothing can be answered any more."""
         return self._is_lost
+
+    @property
+    def peer_address(self) -> str:
+        """The placer's address."""
+        return self._connection.peer_address
+
+    @property
+    def end(self) -> ConnectionEnd | None:
+        """Why the connection ended; None while it stands."""
+        return self._connection.end
 
     @property
     def is_busy(self) -> bool:
@@ -60,8 +118,9 @@ class PlacerLine:
 
     def frame_received(self, frame: Frame) -> None:
         """Take the next frame; stop reading when too many wait."""
+        self.message_count += 1
         self._waiting.append(frame)
-        if len(self._waiting) >= self._parts.options.pipelined_max and not self._is_paused:
+        if len(self._waiting) >= self._parts.pipelined_max and not self._is_paused:
             self._is_paused = True
             self._connection.pause_reading()
         self._pump()
@@ -71,7 +130,7 @@ class PlacerLine:
         parts = self._parts
         peer = self._connection.peer_address
         parts.log.event(
-            FRAME_REFUSED, route=parts.options.name, peer=peer, reason=error.reason.value, offset=error.offset
+            FRAME_REFUSED, route=parts.name, peer=peer, reason=error.reason.value, offset=error.offset
         )
         self._waiting.append(error)
         self._pump()
@@ -101,14 +160,14 @@ class PlacerLine:
         try:
             while self._waiting and self._passage is None:
                 frame = self._waiting.popleft()
-                if self._is_paused and len(self._waiting) < self._parts.options.pipelined_max:
+                if self._is_paused and len(self._waiting) < self._parts.pipelined_max:
                     self._is_paused = False
                     self._connection.resume_reading()
                 if isinstance(frame, FramingError):
-                    refused = Passage(Frame(content=frame.head), _Refusal(self), self._parts)
+                    refused = self._parts.passage(Frame(content=frame.head), _Refusal(self))
                     refused.refuse_head(frame.reason.value)
                     continue
-                self._passage = Passage(frame, self, self._parts)
+                self._passage = self._parts.passage(frame, self)
                 self._passage.begin()
         finally:
             self._is_pumping = False
@@ -133,7 +192,7 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One route's listener and the lines of its placers."""
+    """The listener of one route or feed, and the lines of its senders."""
 
     name: str
     server: MllpServer
@@ -150,10 +209,58 @@ async def listen(
         OSError: The address cannot be bound.
     """
     table = config.route[name]
+    parts = LineParts(
+        name=name,
+        pipelined_max=route.parts.options.pipelined_max,
+        passage=lambda frame, line: Passage(frame, line, route.parts),
+        log=log,
+    )
+    # What a placer that closed its side is still owed may take as long as the filler may.
+    finish_seconds = config.destination[table.destination].ack_timeout_seconds + OWED_SECONDS
+    options = _connection_options(table, finish_seconds)
+    async with _serve_lines(table, parts, options, metrics=metrics, reuse_port=reuse_port) as listener:
+        address = f"{table.listen.host}:{listener.server.port}"
+        mode = route.parts.mode().value
+        log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
+        yield listener
+
+
+@asynccontextmanager
+async def listen_feed(config: Config, parts: FeedParts, *, reuse_port: bool) -> AsyncIterator[Listener]:
+    """Take connections of a feed's senders for the length of the block.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    table = config.feed[parts.name]
+    lines = LineParts(
+        name=parts.name,
+        pipelined_max=table.pipelined_max,
+        passage=lambda frame, line: FeedPassage(frame, line, parts),
+        log=parts.log,
+    )
+    receiver_seconds = config.destination[table.destination].ack_timeout_seconds if table.destination else 0.0
+    options = _connection_options(table, receiver_seconds + OWED_SECONDS)
+    async with _serve_lines(table, lines, options, metrics=parts.metrics, reuse_port=reuse_port) as listener:
+        address = f"{table.listen.host}:{listener.server.port}"
+        custody = "relay" if table.destination else "store"
+        parts.log.event(LISTENER_OPENED, route=parts.name, address=address, mode="feed", custody=custody)
+        yield listener
+
+
+@asynccontextmanager
+async def _serve_lines(
+    table: RouteTable | FeedTable,
+    parts: LineParts,
+    options: ConnectionOptions,
+    *,
+    metrics: RouteMetrics,
+    reuse_port: bool,
+) -> AsyncIterator[Listener]:
     lines: set[PlacerLine] = set()
 
     def accept(connection: MllpConnection) -> PlacerLine:
-        line = PlacerLine(connection, route.parts, on_lost=lines.discard)
+        line = PlacerLine(connection, parts, on_lost=lines.discard)
         lines.add(line)
         return line
 
@@ -161,22 +268,19 @@ async def listen(
         table.listen.host,
         table.listen.port,
         connection_made=accept,
-        options=_connection_options(table, config),
+        options=options,
         limits=ListenerOptions(
             connections_max=table.connections_max,
             connections_per_address_max=table.connections_per_address_max,
             allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
             reuse_port=reuse_port,
         ),
-        counters=_counters(name, metrics, log),
+        counters=_counters(parts.name, metrics, parts.log),
     ) as server:
-        address = f"{table.listen.host}:{server.port}"
-        mode = route.parts.mode().value
-        log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
-        yield Listener(name=name, server=server, lines=lines)
+        yield Listener(name=parts.name, server=server, lines=lines)
 
 
-def _connection_options(table: RouteTable, config: Config) -> ConnectionOptions:
+def _connection_options(table: RouteTable | FeedTable, finish_seconds: float) -> ConnectionOptions:
     tolerances = table.tolerances
     return ConnectionOptions(
         frame=FrameOptions(
@@ -190,8 +294,7 @@ def _connection_options(table: RouteTable, config: Config) -> ConnectionOptions:
         idle_timeout_seconds=table.idle_timeout_seconds,
         read_timeout_seconds=table.read_timeout_seconds,
         write_timeout_seconds=table.write_timeout_seconds,
-        # What a placer that closed its side is still owed may take as long as the filler may.
-        finish_timeout_seconds=config.destination[table.destination].ack_timeout_seconds + 10.0,
+        finish_timeout_seconds=finish_seconds,
     )
 
 
