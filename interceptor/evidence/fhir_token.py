@@ -12,6 +12,8 @@ aud = token endpoint, exp at most five minutes ahead, jti never twice.
 """
 
 import asyncio
+import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +22,7 @@ from uuid import uuid4
 
 import httpx2
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, RSAKey, import_key
 
 from interceptor.evidence.fhir_failure import FhirFailure, FhirReason
@@ -109,15 +111,17 @@ def read_private_key(content: bytes) -> tuple[RSAKey | ECKey, str]:
 
 
 def _imported(content: bytes) -> RSAKey | ECKey:
-    # What went wrong inside quotes the key: none of it is told.
+    # What went wrong inside quotes the key: none of it is told, nor warned of.
     kinds: tuple[Literal["EC", "RSA"], ...] = ("EC", "RSA")
-    for kind in kinds:
-        try:
-            key = import_key(content, kind)
-        except (JoseError, ValueError, TypeError):
-            continue
-        if isinstance(key, RSAKey | ECKey):
-            return key
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)
+        for kind in kinds:
+            try:
+                key = import_key(json.loads(content) if content.startswith(b"{") else content, kind)
+            except (JoseError, ValueError, TypeError, KeyError):
+                continue
+            if isinstance(key, RSAKey | ECKey):
+                return key
     raise KeyProblem("is no private RSA or EC key as PEM or JWK")
 
 
