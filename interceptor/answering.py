@@ -17,6 +17,7 @@ from typing import Protocol
 
 from interceptor.action.acknowledge import refusal_code
 from interceptor.action.order_response import separate_answers
+from interceptor.evidence.registry import Recorded
 from interceptor.journal.port import IntakeDone, StoredAnswer
 from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment, read_acknowledgment
 from interceptor.message.header import Header
@@ -24,8 +25,8 @@ from interceptor.telemetry.label import AckOrigin
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.exchange import Answer
 
-Proof = Answer | IntakeDone | StoredAnswer
-"""What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes."""
+Proof = Answer | IntakeDone | StoredAnswer | Recorded
+"""What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes or their meaning."""
 
 
 class PlacerSide(Protocol):
@@ -72,7 +73,7 @@ class PlacerAnswers:
         assert answer.acknowledgment is not None
         self._send(answer.raw, answer.acknowledgment.code, proof=answer)
 
-    def give(self, stored: bytes | None, *, proof: IntakeDone | StoredAnswer) -> None:
+    def give(self, stored: bytes | None, *, proof: IntakeDone | StoredAnswer | Recorded) -> None:
         """Send the answers that are stored with a message in custody: none, one, or CA and then the application's."""
         for content in separate_answers(stored) if stored else ():
             answer = read_acknowledgment(content)

@@ -42,7 +42,6 @@ from interceptor.transport.options import (
 from interceptor.transport.server import MllpServer, serve
 from interceptor.wire.frame import Frame, FrameOptions, FramingError
 
-
 OWED_SECONDS = 10.0
 """How much longer than its receiver a sender that closed its side may be owed an answer."""
 
@@ -129,9 +128,7 @@ class PlacerLine:
         """The stream cannot be trusted any more: refuse the message whose head was seen, in its turn; then it closes."""
         parts = self._parts
         peer = self._connection.peer_address
-        parts.log.event(
-            FRAME_REFUSED, route=parts.name, peer=peer, reason=error.reason.value, offset=error.offset
-        )
+        parts.log.event(FRAME_REFUSED, route=parts.name, peer=peer, reason=error.reason.value, offset=error.offset)
         self._waiting.append(error)
         self._pump()
 
@@ -259,9 +256,20 @@ async def _serve_lines(
 ) -> AsyncIterator[Listener]:
     lines: set[PlacerLine] = set()
 
+    def lost(line: PlacerLine) -> None:
+        lines.discard(line)
+        parts.log.event(
+            PLACER_DISCONNECTED,
+            route=parts.name,
+            peer=line.peer_address,
+            reason=line.end.value if line.end is not None else "",
+            messages=line.message_count,
+        )
+
     def accept(connection: MllpConnection) -> PlacerLine:
-        line = PlacerLine(connection, parts, on_lost=lines.discard)
+        line = PlacerLine(connection, parts, on_lost=lost)
         lines.add(line)
+        parts.log.event(PLACER_CONNECTED, route=parts.name, peer=line.peer_address, connections=len(lines))
         return line
 
     async with serve(

@@ -9,7 +9,7 @@ from itertools import combinations, product
 from typing import Any
 
 from interceptor.config.address import Address, parse_address
-from interceptor.config.schema import Config, FhirTable, HoldTable, MetricsTable, RouteTable, default_of
+from interceptor.config.schema import Config, FeedTable, FhirTable, HoldTable, MetricsTable, RouteTable, default_of
 from interceptor.config.toml_lines import KeyPath
 
 Found = tuple[KeyPath, str]
@@ -18,11 +18,14 @@ Found = tuple[KeyPath, str]
 def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
     """Everything that is wrong between keys, each at the key that a person would change."""
     routes = dict(_tables(document.get("route")))
+    feeds = dict(_tables(document.get("feed")))
     destinations = dict(_tables(document.get("destination")))
-    yield from _check_listeners(document, routes)
+    yield from _check_listeners(document, routes, feeds)
     yield from _check_destinations(routes, destinations, document)
     for name, route in routes.items():
         yield from _check_route(name, route)
+    for name, feed in feeds.items():
+        yield from _check_feed(name, feed, routes, destinations)
     for name, server in _tables(document.get("fhir")):
         yield from _check_fhir(name, server)
     hold = document.get("hold")
@@ -32,10 +35,11 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
 
 def warn(config: Config) -> Iterator[Found]:
     """What works, but should be known before real orders run through it."""
-    used = {route.destination for route in config.route.values()} | {config.notices.destination}
+    used = {route.destination for route in config.route.values()} | {feed.destination for feed in config.feed.values()}
+    used |= {config.notices.destination}
     for name in config.destination:
         if name not in used:
-            yield ("destination", name), "is used by no route and not for notices"
+            yield ("destination", name), "is used by no route, no feed and not for notices"
     for name, route in config.route.items():
         if not route.listen.is_loopback and not route.allowed_addresses:
             yield (
@@ -46,6 +50,12 @@ def warn(config: Config) -> Iterator[Found]:
             yield (
                 ("route", name, "mode"),
                 "enforce holds orders: a neuroradiologist and an interface analyst sign policy and site profile first",
+            )
+    for name, feed in config.feed.items():
+        if not feed.listen.is_loopback and not feed.allowed_addresses:
+            yield (
+                ("feed", name, "listen"),
+                "other machines can reach this listener, and what they send is believed: set allowed_addresses",
             )
     if not config.metrics.listen.is_loopback:
         yield ("metrics", "listen"), "other machines can read metrics and health here; there is no login"
@@ -69,11 +79,14 @@ def _same_place(one: Address, other: Address) -> bool:
     return one.host == other.host or one.is_every_interface or other.is_every_interface
 
 
-def _check_listeners(document: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
+def _check_listeners(
+    document: Mapping[str, Any], routes: Mapping[str, Mapping[str, Any]], feeds: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Found]:
     listeners: list[tuple[KeyPath, Address]] = [
-        (("route", name, "listen"), address)
-        for name, route in routes.items()
-        if (address := _address(route.get("listen"))) is not None
+        ((kind, name, "listen"), address)
+        for kind, tables in (("route", routes), ("feed", feeds))
+        for name, table in tables.items()
+        if (address := _address(table.get("listen"))) is not None
     ]
     metrics = document.get("metrics")
     stated = metrics.get("listen") if isinstance(metrics, dict) else None
@@ -122,6 +135,27 @@ def _check_route(name: str, route: Mapping[str, Any]) -> Iterator[Found]:
         yield from _check_pair(("route", name), route, RouteTable, small, large)
 
 
+def _check_feed(
+    name: str,
+    feed: Mapping[str, Any],
+    routes: Mapping[str, Mapping[str, Any]],
+    destinations: Mapping[str, Mapping[str, Any]],
+) -> Iterator[Found]:
+    if name in routes:
+        yield ("feed", name), f"there is a [route.{name}] too: metrics and events could not tell them apart"
+    target = feed.get("destination")
+    if isinstance(target, str) and target not in destinations:
+        known = ", ".join(destinations) or "none is configured"
+        yield ("feed", name, "destination"), f"there is no [destination.{target}] (known: {known})"
+    listen = _address(feed.get("listen"))
+    address = (
+        _address(destinations[target].get("address")) if isinstance(target, str) and target in destinations else None
+    )
+    if listen is not None and address is not None and _loops(listen, address):
+        yield ("feed", name, "destination"), "is this feed's own listener: messages would run in a circle"
+    yield from _check_pair(("feed", name), feed, FeedTable, "connections_per_address_max", "connections_max")
+
+
 def _check_fhir(name: str, server: Mapping[str, Any]) -> Iterator[Found]:
     """One login or none, each part of it once, and times that make sense together."""
     path = ("fhir", name)
@@ -147,7 +181,11 @@ def _check_fhir(name: str, server: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def _check_pair(
-    path: KeyPath, table: Mapping[str, Any], schema: type[RouteTable | HoldTable | FhirTable], small: str, large: str
+    path: KeyPath,
+    table: Mapping[str, Any],
+    schema: type[RouteTable | FeedTable | HoldTable | FhirTable],
+    small: str,
+    large: str,
 ) -> Iterator[Found]:
     """A number that must not be larger than another; a value that is no number has its own message."""
     first, second = (table.get(key, default_of(schema, key)) for key in (small, large))

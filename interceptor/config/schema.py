@@ -212,6 +212,50 @@ class HoldTable(_Table):
     """After so long without a sign of life from whoever reviews (`interceptor held watch` gives one every ten seconds) nothing new is held: it is forwarded annotated. 0 asks for none: the command line of the node's host is the desk."""
 
 
+class RegistryTable(_Table):
+    """What is known of patients by their identifiers, from feeds and imports, in the journal's file. See docs/explanation/evidence.md."""
+
+    enabled: bool = False
+    """Ask the registry about an order's patient. A [feed.NAME] switches it on too; set it where there are imports only."""
+    assigning_authority: str = ""
+    """Authority of identifiers that state none, in orders and feeds. Without it such identifiers are not looked up: a number alone may be anybody's."""
+    authorities: Mapping[str, str] = Field(default_factory=dict)
+    """Other spellings of an assigning authority (OID, FHIR system, older namespace) to the one that is used, e.g. `{ "1.2.3" = "HOSP" }`."""
+
+
+class FeedTable(_Table):
+    """One listener for messages that tell of patients: ADT, PPR and ORU. See docs/how-to/feed-diagnoses.md."""
+
+    listen: ListenAddress
+    """Address that the sender connects to. Port 0 takes a free one."""
+    destination: Name | None = None
+    """Name of a [destination.NAME]: every message goes on to it unchanged and is read on the way; its receiver acknowledges. Without it we acknowledge each message once the journal has what it says."""
+    assigning_authority: str = ""
+    """Authority of this feed's identifiers that state none; without it that of [registry]."""
+    snapshot: bool = True
+    """The DG1 list of a visit and the AL1 list of a patient replace the earlier ones (HL7's snapshot mode). Switch it off for a feed that sends what is new only."""
+    stale_after_hours: Annotated[float, Field(ge=0, le=720)] = 24.0
+    """After so long without a message from this feed what the registry knows counts as stale; 0 never does."""
+    connections_max: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Connections at one time; further ones are closed at once."""
+    connections_per_address_max: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Connections at one time from one address."""
+    pipelined_max: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Messages of one connection that may wait for their answer before we stop reading from it."""
+    frame_size_max: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 16 * 1024 * 1024
+    """Largest message in bytes. A larger one gets AR where its control id was seen, and the connection closes."""
+    idle_timeout_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = 0.0
+    """Close a connection that sends nothing for so long; 0 never does."""
+    read_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Longest time from a message's first byte to its last."""
+    write_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Longest time that the sender may take to read an answer."""
+    allowed_addresses: tuple[Network, ...] = ()
+    """Addresses or networks that may connect; empty allows every address. Set it for every listener that other machines can reach: who may send here decides what is known of patients."""
+    tolerances: TolerancesTable = TolerancesTable()
+    """[feed.NAME.tolerances]  Departures from MLLP framing that are accepted."""
+
+
 class FhirTable(_Table):
     """One FHIR R4 server that is asked for a patient's diagnoses, allergies and kidney values when the policy needs them. See docs/how-to/connect-fhir.md."""
 
@@ -297,6 +341,15 @@ class Config(_Table):
     """[notices]"""
     fhir: Mapping[Name, FhirTable] = Field(default_factory=dict)
     """[fhir.NAME]"""
+    registry: RegistryTable = RegistryTable()
+    """[registry]"""
+    feed: Mapping[Name, FeedTable] = Field(default_factory=dict)
+    """[feed.NAME]"""
+
+    @property
+    def has_registry(self) -> bool:
+        """Whether the registry is asked about an order's patient."""
+        return self.registry.enabled or bool(self.feed)
 
     @property
     def control_socket(self) -> Path:

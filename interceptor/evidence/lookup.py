@@ -25,11 +25,17 @@ from interceptor.evidence.statement import Authorities, PatientIdentifier
 _STRENGTH = (LookupStatus.FAILED, LookupStatus.STALE, LookupStatus.OK, LookupStatus.NOT_CONFIGURED)
 """The whole is as good as its worst source; sources that are not configured count for nothing."""
 
+REGISTRY_SOURCE = "registry"
+"""Name of the registry among the sources."""
+
 
 class Source(Protocol):
-    """One place that knows patients. `name` is a word of the configuration."""
+    """One place that knows patients."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """A word of the configuration."""
+        ...
 
     @property
     def kind(self) -> EvidenceSource:
@@ -115,7 +121,7 @@ class RegistrySource:
     authorities: Authorities
     now: Callable[[], datetime]
     observe: Callable[[str], None]
-    name: str = "registry"
+    name: str = REGISTRY_SOURCE
     kind: EvidenceSource = field(default=EvidenceSource.REGISTRY, init=False)
 
     async def ask(self, question: PatientQuestion) -> PatientEvidence:

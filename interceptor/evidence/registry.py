@@ -131,6 +131,13 @@ class ImportPlace:
     line_number: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """So many statements are durable; 0 where a message had nothing to say. The proof behind an acknowledgment."""
+
+    statement_count: int
+
+
 class Registry(Protocol):
     """What is known of patients."""
 
@@ -149,7 +156,14 @@ class Registry(Protocol):
             Exception: The storage's own error; the caller counts the lookup as failed.
         """
 
-    async def record(self, statements: Sequence[Statement], *, source: str, place: ImportPlace | None = None) -> None:
+    async def record(
+        self,
+        statements: Sequence[Statement],
+        *,
+        source: str,
+        place: ImportPlace | None = None,
+        at: datetime | None = None,
+    ) -> Recorded:
         """Store statements of one source, and how far its import has come; durable when this returns."""
 
     async def record_complete(self, *, source: str, said_at: datetime) -> None:

@@ -12,7 +12,15 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from interceptor.evidence import registry_rows, registry_writes
-from interceptor.evidence.registry import Forgotten, ImportPlace, Person, RegistryAnswer, RegistryResult, RegistryStats
+from interceptor.evidence.registry import (
+    Forgotten,
+    ImportPlace,
+    Person,
+    Recorded,
+    RegistryAnswer,
+    RegistryResult,
+    RegistryStats,
+)
 from interceptor.evidence.registry_fold import fold_answer, fold_refusal
 from interceptor.evidence.registry_rows import Connection, load_patient
 from interceptor.evidence.statement import PatientIdentifier, Statement
@@ -72,11 +80,12 @@ class SqliteRegistry:
         source: str,
         place: ImportPlace | None = None,
         at: datetime | None = None,
-    ) -> None:
+    ) -> Recorded:
         """Store statements."""
         await self._tables.write(
             partial(registry_writes.record_statements, statements=statements, source=source, place=place, at=at)
         )
+        return Recorded(len(statements))
 
     async def record_complete(self, *, source: str, said_at: datetime) -> None:
         """The source has said everything that it knows."""

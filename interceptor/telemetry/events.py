@@ -144,6 +144,20 @@ DECIDING_FAILED = _error(
     "reason",
     "where",
 )
+FEED_READING_FAILED = _error(
+    "feed_reading_failed",
+    "Reading a message of a feed raised; its bytes are in quarantine, what it says is not known. Report it with these fields.",
+    "feed",
+    "error",
+    "reason",
+    "where",
+)
+FEED_MESSAGE_LOST = _error(
+    "feed_message_lost",
+    "The journal could not keep what a relayed message of a feed says; its receiver has it. Let the sender repeat it.",
+    "feed",
+    "reason",
+)
 DECIDING_TOOK_TOO_LONG = _error(
     "deciding_took_too_long", "Deciding ran over its budget; the message passed unchanged.", "route", "seconds"
 )

@@ -377,6 +377,25 @@ SOURCE_BREAKER_OPEN = _gauge(
     "1 for 5 minutes",
     "source",
 )
+REGISTRY_LOOKUPS_TOTAL = _counter(
+    "interceptor_registry_lookups_total",
+    "Questions to the registry, by how it found the patient.",
+    "the share of ambiguous, conflict or no_identifier is above 1 %: wrong patients are not guessed, they are not found",
+    "result",
+)
+REGISTRY_FEED_MESSAGES_TOTAL = _counter(
+    "interceptor_registry_feed_messages_total",
+    "Messages of a feed, by what became of what they say: recorded, ignored, no_patient, failed or lost.",
+    "no_patient, failed or lost increases",
+    "feed",
+    "result",
+)
+REGISTRY_FEED_LAST_TIMESTAMP_SECONDS = _gauge(
+    "interceptor_registry_feed_last_timestamp_seconds",
+    "When the sender of a feed said the newest thing that was recorded; NaN before the first.",
+    "older than the feed is ever quiet: diagnoses go stale",
+    "feed",
+)
 RETROSPECTIVE_WAITING = _gauge(
     "interceptor_retrospective_waiting",
     "Messages that went on because a lookup failed and wait to be decided again.",

@@ -57,6 +57,7 @@ class MetricLabels:
         decision_error_reasons, dead_letter_reasons: Why deciding failed, why a message was given up.
         sources, lookup_statuses, source_results: Configured evidence sources, and how they can answer.
         retrospective_results: What can come of deciding again.
+        feeds, feed_results, registry_results: Configured feeds, what becomes of their messages, how the registry answers.
     """
 
     routes: Sequence[str]
@@ -75,6 +76,9 @@ class MetricLabels:
     lookup_statuses: Sequence[str] = ()
     source_results: Sequence[str] = ()
     retrospective_results: Sequence[str] = ()
+    feeds: Sequence[str] = ()
+    feed_results: Sequence[str] = ()
+    registry_results: Sequence[str] = ()
 
 
 class Counters:
@@ -251,6 +255,24 @@ class SourceMetrics:
         self.breaker_open = families.gauge(catalogue.SOURCE_BREAKER_OPEN).labels(source)
 
 
+class FeedMetrics:
+    """The metrics of one feed of patients' diagnoses, beside those of its listener."""
+
+    def __init__(self, families: _Families, feed: str, labels: MetricLabels) -> None:
+        self.messages = Counters(
+            families.counter(catalogue.REGISTRY_FEED_MESSAGES_TOTAL), fixed=(feed,), words=(labels.feed_results,)
+        )
+        self.last_said = families.gauge(catalogue.REGISTRY_FEED_LAST_TIMESTAMP_SECONDS).labels(feed)
+        self.last_said.set(math.nan)
+        self._last_said_at: datetime | None = None
+
+    def show_said(self, said_at: datetime) -> None:
+        """Something was recorded that the sender said at this time; an older time changes nothing."""
+        if self._last_said_at is None or said_at > self._last_said_at:
+            self._last_said_at = said_at
+            self.last_said.set(said_at.timestamp())
+
+
 class JournalMetrics:
     """The metrics of the journal's writer."""
 
@@ -264,7 +286,7 @@ class JournalMetrics:
 class Metrics:
     """All metrics of one node.
 
-    `routes`, `destinations` and `sources` hold the groups by configured name; take the group once, when the part that
+    `routes`, `destinations`, `sources` and `feeds` hold the groups by configured name; take the group once, when the part that
     counts is built. Counting is safe from any thread.
     """
 
@@ -282,7 +304,11 @@ class Metrics:
         self.sources: Mapping[str, SourceMetrics] = {
             source: SourceMetrics(families, source, labels) for source in labels.sources
         }
-        self.retrospective_waiting = families.gauge(catalogue.RETROSPECTIVE_WAITING)
+        self.feeds: Mapping[str, FeedMetrics] = {feed: FeedMetrics(families, feed, labels) for feed in labels.feeds}
+        self.registry_lookups = Counters(
+            families.counter(catalogue.REGISTRY_LOOKUPS_TOTAL), words=(labels.registry_results,)
+        )
+        self.retrospective_waiting = families.gauge(catalogue.RETROSPECTIVE_WAITING).labels()
         self.retrospective_messages = Counters(
             families.counter(catalogue.RETROSPECTIVE_MESSAGES_TOTAL), words=(labels.retrospective_results,)
         )
