@@ -5,12 +5,13 @@ A route is a listener for placers, a policy and mode to decide by, and a destina
 """
 
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Any
 
+from interceptor.action.annotate import can_annotate
 from interceptor.action.deadline import HoldLimits, hold_deadline
 from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES, Notice
 from interceptor.action.notice import NoticeStyle, build_notice
@@ -25,7 +26,9 @@ from interceptor.context.vocabulary import ProcedureClass
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision, OrderDecision, decide_message
+from interceptor.decision.report import order_json
 from interceptor.delivery.destination import Destination
+from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
 from interceptor.journal.decision_record import decision_record
 from interceptor.journal.port import OutgoingMessage
@@ -48,7 +51,12 @@ NOT_KEPT = frozenset({ProcedureClass.NOT_SPINE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteWiring:
-    """What a route is built from."""
+    """What a route is built from.
+
+    Attributes:
+        ask: Ask the evidence sources about a patient within so many seconds; None where none is configured.
+        undecided: Keep a message that goes on only because a lookup failed.
+    """
 
     name: str
     table: RouteTable
@@ -65,6 +73,8 @@ class RouteWiring:
     give_up: Callable[[BaseException], None]
     change_mode: Callable[[str, RouteMode, str], None]
     now: Callable[[], datetime]
+    ask: Callable[[PatientQuestion, float], Awaitable[PatientEvidence]] | None = None
+    undecided: Callable[[str, MessageView], None] = lambda _route, _view: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +109,7 @@ class _Decider:
     """Decides messages of one route: clinical content, siblings that wait or have just left, metrics."""
 
     def __init__(self, wiring: RouteWiring) -> None:
+        self._wiring = wiring
         self._content = wiring.content
         self._window_seconds = wiring.config.hold.set_window_seconds
         self._recent = RecentMembers(window_seconds=self._window_seconds)
@@ -125,7 +136,18 @@ class _Decider:
             window_seconds=self._window_seconds,
         )
         self._seconds.observe(time.perf_counter() - began)
+        self._note_undecided(view, decision)
         return decision
+
+    def _note_undecided(self, view: MessageView, decision: MessageDecision) -> None:
+        """Keep what goes on only because a lookup failed. Not in shadow mode: nothing of ours is on those orders."""
+        wiring = self._wiring
+        if not any(order.decision.decide_again for order in decision.orders):
+            return
+        is_annotated = wiring.modes.mode(wiring.name) is not RouteMode.SHADOW and can_annotate(view)
+        index = wiring.custody.index
+        if is_annotated and not any(index.of_key(order.order_key) for order in decision.orders):
+            wiring.undecided(wiring.name, view)
 
     def remember(self, decision: MessageDecision) -> None:
         """The orders of this message go on now: later siblings count with them."""
@@ -144,7 +166,7 @@ def build_route(wiring: RouteWiring) -> Route:
         custody=wiring.custody,
         decide=decider.decide,
         lookup=turn.lookup,
-        evidence_at_first=NO_EVIDENCE,
+        evidence_at_first=NO_EVIDENCE if wiring.ask is None else None,
         mode=turn.mode,
         no_hold=wiring.gate.no_hold,
         take_turn=lambda inbound: take_turn(inbound, turn),
@@ -181,7 +203,7 @@ def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[st
         is_store=table.custody == "store",
         custody=wiring.custody,
         decide=decider.decide,
-        lookup=_no_lookup,
+        lookup=_lookup(wiring),
         mode=lambda: wiring.modes.mode(name),
         no_hold=wiring.gate.no_hold,
         now=wiring.now,
@@ -225,9 +247,32 @@ def _options(wiring: RouteWiring) -> RouteOptions:
     )
 
 
-async def _no_lookup(_view: MessageView) -> PatientEvidence:
-    """No evidence source is configured: only the message speaks."""
-    return NO_EVIDENCE
+def _lookup(wiring: RouteWiring) -> Callable[[MessageView], Awaitable[PatientEvidence]]:
+    """Ask the sources about a message's patient; where none is configured only the message speaks."""
+
+    async def lookup(view: MessageView) -> PatientEvidence:
+        if wiring.ask is None:
+            return NO_EVIDENCE
+        return await wiring.ask(read_question(view), wiring.table.lookup_budget_seconds)
+
+    return lookup
+
+
+def would_be_held(
+    content: ClinicalContent, view: MessageView, evidence: PatientEvidence, at: datetime
+) -> tuple[Mapping[str, object], ...]:
+    """The orders of a message that would have been held at that time, had this been known; for reviewers."""
+    decision = decide_message(view, content=content, evidence=evidence, as_of=at)
+    return tuple(
+        {
+            "placer_order_number": order.placer_order_number,
+            "reason": order.decision.reasons[0] if order.decision.reasons else "",
+            "summary": _summarize(view, order),
+            "decision": order_json(order),
+        }
+        for order in decision.orders
+        if order.decision.disposition is Disposition.HOLD
+    )
 
 
 def _control_ids(now: Callable[[], datetime]) -> Iterator[str]:

@@ -1,0 +1,354 @@
+"""Evidence sources plugged together: from the configuration to one question that routes can ask.
+
+With `route.py` and `node.py` one of the places that know which part meets which: secrets are read here, sources get
+their metrics and events here, late answers find the retrospective check here.
+
+Failures: a secret, key or certificate that cannot be used stops the start with the key that names it.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from interceptor.config.schema import Config, FhirTable
+from interceptor.context.code_table import CodeTables
+from interceptor.context.patient import PatientEvidence
+from interceptor.context.vocabulary import LookupStatus
+from interceptor.control.protocol import ControlError
+from interceptor.evidence.fhir_breaker import BreakerOptions
+from interceptor.evidence.fhir_connect import (
+    BackendLogin,
+    FhirClock,
+    FhirSettings,
+    FhirSetupError,
+    TlsFiles,
+    open_source,
+)
+from interceptor.evidence.fhir_failure import FhirReason
+from interceptor.evidence.fhir_http import AnswerLimits
+from interceptor.evidence.fhir_search import SearchOptions
+from interceptor.evidence.fhir_source import OF_THE_RECORD, FhirSourceOptions
+from interceptor.evidence.lookup import Lookup, LookupObserver, Source, systems_of
+from interceptor.evidence.patient_question import PatientQuestion
+from interceptor.evidence.retrospective import Retrospective, RetrospectiveParts, Tables
+from interceptor.evidence.retrospective_rows import MissedHold
+from interceptor.lifetime import running_tasks
+from interceptor.telemetry.events import (
+    MISSED_HOLD_FOUND,
+    NODE_DEGRADED,
+    NODE_RECOVERED,
+    RETROSPECTIVE_FAILED,
+    SOURCE_ANSWER_REFUSED,
+    SOURCE_FAILED,
+    SOURCE_LOST,
+    SOURCE_RETURNED,
+    EventLog,
+)
+from interceptor.telemetry.health import DegradedReason, Health
+from interceptor.telemetry.metrics import Metrics, SourceMetrics
+from interceptor.telemetry.redaction import describe_error
+
+LIST_COUNT_MAX = 1000
+_REFUSED = frozenset({FhirReason.WRONG_PATIENT, FhirReason.AMBIGUOUS_PATIENT, FhirReason.OFF_ORIGIN} | OF_THE_RECORD)
+_SECRET_SIZE_MAX = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceWiring:
+    """What sources are built from.
+
+    Attributes:
+        give_up: A fault of our own ended a part that must live.
+        others: Sources beside FHIR: the registry, where there is one.
+        store: Take a whole answer for later orders; must not wait.
+    """
+
+    config: Config
+    codes: CodeTables
+    metrics: Metrics
+    health: Health
+    log: EventLog
+    give_up: Callable[[BaseException], None]
+    now: Callable[[], datetime]
+    others: Sequence[Source] = ()
+    store: Callable[[PatientQuestion, PatientEvidence], None] = lambda _question, _evidence: None
+
+
+class Sources:
+    """All sources of a node, and who wants to know what they bring."""
+
+    def __init__(self, wiring: SourceWiring) -> None:
+        """Use `open_sources`."""
+        self._wiring = wiring
+        self._lookup: Lookup | None = None
+        self._resting: set[str] = set()
+        self._retrospective: Retrospective | None = None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is any source."""
+        return self._lookup is not None
+
+    async def ask(self, question: PatientQuestion, budget_seconds: float) -> PatientEvidence:
+        """What all sources know of a patient; only where `is_configured`."""
+        assert self._lookup is not None, "there is no source to ask"
+        return await self._lookup.ask(question, budget_seconds=budget_seconds)
+
+    def tell(self, retrospective: Retrospective) -> None:
+        """Tell *retrospective* of late answers and of sources that return."""
+        self._retrospective = retrospective
+
+    def plug(self, sources: Sequence[Source]) -> None:
+        """Ask these from now on."""
+        metrics, log = self._wiring.metrics.sources, self._wiring.log
+
+        def answered(name: str, status: LookupStatus, seconds: float) -> None:
+            if (one := metrics.get(name)) is not None:
+                one.lookups.count(status.value)
+                one.lookup_seconds.observe(seconds)
+
+        def raised(name: str, error: Exception) -> None:
+            log.event(SOURCE_FAILED, source=name, **describe_error(error))
+
+        observer = LookupObserver(answered=answered, raised=raised)
+        self._lookup = Lookup(sources, observer=observer, monotonic=time.monotonic) if sources else None
+
+    def landed(self, question: PatientQuestion, evidence: PatientEvidence) -> None:
+        """A source brought a whole answer, in time or late."""
+        self._wiring.store(question, evidence)
+        if self._retrospective is not None:
+            self._retrospective.answer_landed(question)
+
+    def rests(self, name: str, *, is_resting: bool) -> None:
+        """A source is left alone from now on, or answers again; the node is degraded while any is left alone."""
+        health, log, was_resting = self._wiring.health, self._wiring.log, bool(self._resting)
+        self._resting = self._resting | {name} if is_resting else self._resting - {name}
+        reason = DegradedReason.LOOKUP_FAILS
+        if self._resting and not was_resting and health.degrade(reason):
+            log.event(NODE_DEGRADED, reason=reason.value)
+        if was_resting and not self._resting and health.recover(reason):
+            log.event(NODE_RECOVERED, reason=reason.value)
+        if not is_resting and self._retrospective is not None:
+            self._retrospective.source_returned()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Observer:
+    """Counts and tells what one FHIR server does."""
+
+    name: str
+    metrics: SourceMetrics
+    log: EventLog
+    sources: Sources
+
+    def ended(self, result: str, seconds: float) -> None:
+        self.metrics.answers.count(result)
+        self.metrics.seconds.observe(seconds)
+        if result in _REFUSED:
+            self.log.event(SOURCE_ANSWER_REFUSED, source=self.name, reason=result)
+
+    def not_asked(self, reason: FhirReason) -> None:
+        self.metrics.answers.count(reason.value)
+
+    def breaker_changed(self, *, is_open: bool, reason: str) -> None:
+        self.metrics.breaker_open.set(1 if is_open else 0)
+        if is_open:
+            self.log.event(SOURCE_LOST, source=self.name, reason=reason)
+        else:
+            self.log.event(SOURCE_RETURNED, source=self.name)
+        self.sources.rests(self.name, is_resting=is_open)
+
+    def raised(self, error: Exception) -> None:
+        self.log.event(SOURCE_FAILED, source=self.name, **describe_error(error))
+
+
+@asynccontextmanager
+async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
+    """All sources of the configuration, for the length of the block.
+
+    Raises:
+        FhirSetupError: A secret, key or certificate cannot be used.
+    """
+    sources = Sources(wiring)
+    async with running_tasks() as tasks, AsyncExitStack() as stack:
+
+        def spawn(flight: Coroutine[Any, Any, None]) -> None:
+            tasks.start(_watched(flight, wiring.give_up), name="flight")
+
+        opened: list[Source] = [*wiring.others]
+        for name, table in wiring.config.fhir.items():
+            source = open_source(
+                fhir_settings(name, table, egfr_codes=egfr_codes(wiring.codes), environment=os.environ),
+                clock=FhirClock(now=wiring.now, monotonic=time.monotonic),
+                spawn=spawn,
+                landed=sources.landed,
+                observer=_Observer(name=name, metrics=wiring.metrics.sources[name], log=wiring.log, sources=sources),
+            )
+            opened.append(await stack.enter_async_context(source))
+        sources.plug(opened)
+        try:
+            yield sources
+        finally:
+            # Flights end before the connections that they use are closed.
+            tasks.cancel()
+            await asyncio.sleep(0)
+
+
+async def _watched(flight: Coroutine[Any, Any, None], give_up: Callable[[BaseException], None]) -> None:
+    try:
+        await flight
+    except Exception as error:  # noqa: BLE001 - whatever ends a flight but its own failures is a fault of ours
+        give_up(error)
+
+
+def egfr_codes(codes: CodeTables) -> tuple[str, ...]:
+    """LOINC codes of the kidney values that decisions read."""
+    return tuple(sorted(code for code, measures in codes.laboratory_codes.items() if measures == "egfr"))
+
+
+def fhir_settings(
+    name: str, table: FhirTable, *, egfr_codes: tuple[str, ...], environment: Mapping[str, str]
+) -> FhirSettings:
+    """One [fhir.NAME] as values, its secrets read.
+
+    Raises:
+        FhirSetupError: A secret cannot be read.
+    """
+    return FhirSettings(
+        name=name,
+        base_url=table.base_url,
+        login=_login(name, table, environment),
+        search=SearchOptions(
+            systems=systems_of(table.systems),
+            condition_categories=table.condition_categories,
+            observation_codes=egfr_codes,
+            page_size=table.page_size,
+            pages_max=table.pages_max,
+        ),
+        tls=TlsFiles(
+            ca_file=_text(table.ca_file), certificate_file=_text(table.certificate_file), key_file=_text(table.key_file)
+        ),
+        limits=AnswerLimits(
+            size_max=table.answer_size_max,
+            seconds_max=table.timeout_seconds,
+            connect_seconds_max=table.connect_timeout_seconds,
+        ),
+        source=FhirSourceOptions(
+            flight_seconds_max=table.timeout_seconds,
+            flights_max=table.patients_max,
+            fresh_seconds=table.fresh_seconds,
+            revalidate_seconds=table.revalidate_seconds,
+            stale_seconds=table.stale_seconds,
+            negative_seconds=table.negative_seconds,
+        ),
+        breaker=BreakerOptions(
+            failures_max=table.breaker_failures,
+            pause_seconds=table.breaker_pause_seconds,
+            pause_seconds_max=table.breaker_pause_seconds_max,
+        ),
+    )
+
+
+def _login(name: str, table: FhirTable, environment: Mapping[str, str]) -> str | BackendLogin | None:
+    token = _secret(name, "bearer_token", table.bearer_token_file, table.bearer_token_env, environment)
+    if token is not None:
+        # A token with anything else in it would end the header and begin another.
+        if not token.isascii() or not token.isprintable() or " " in token:
+            message = f"fhir.{name}.bearer_token: is no token: it has spaces or control characters"
+            raise FhirSetupError(message)
+        return token
+    key = _secret(name, "private_key", table.private_key_file, table.private_key_env, environment)
+    if key is None or table.client_id is None or table.token_url is None:
+        return None
+    return BackendLogin(
+        token_url=table.token_url,
+        client_id=table.client_id,
+        private_key=key.encode(),
+        key_id=table.key_id,
+        scope=table.scope,
+    )
+
+
+def _secret(name: str, key: str, file: Path | None, variable: str | None, environment: Mapping[str, str]) -> str | None:
+    """A secret without the white space around it; None where none is configured."""
+    if file is not None:
+        try:
+            content = file.read_text(encoding="utf-8")[:_SECRET_SIZE_MAX].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"fhir.{name}.{key}_file: cannot be read ({type(error).__name__})"
+            raise FhirSetupError(message) from None
+        where = f"{key}_file"
+    elif variable is not None:
+        content, where = environment.get(variable, "").strip(), f"{key}_env"
+    else:
+        return None
+    if not content:
+        message = f"fhir.{name}.{where}: is empty"
+        raise FhirSetupError(message)
+    return content
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def build_retrospective(
+    wiring: SourceWiring,
+    sources: Sources,
+    *,
+    tables: Tables,
+    decide: Callable[..., Sequence[Mapping[str, Any]]],
+    unavailable: type[Exception],
+) -> Retrospective:
+    """The retrospective check of a node; *decide* as in `RetrospectiveParts`."""
+    metrics, log = wiring.metrics, wiring.log
+    patience = max((table.timeout_seconds for table in wiring.config.fhir.values()), default=5.0)
+    retrospective = Retrospective(
+        RetrospectiveParts(
+            tables=tables,
+            ask=lambda question: sources.ask(question, patience),
+            decide=decide,
+            found=lambda route, number, reason: log.event(MISSED_HOLD_FOUND, route=route, number=number, reason=reason),
+            ended=lambda outcome, count: metrics.retrospective_messages.count(outcome.value, amount=count),
+            raised=lambda number, error: log.event(RETROSPECTIVE_FAILED, number=number, **describe_error(error)),
+            show_waiting=metrics.retrospective_waiting.set,
+            now=wiring.now,
+            unavailable=unavailable,
+            kept_for=timedelta(hours=wiring.config.hold.decide_again_hours_max),
+        )
+    )
+    sources.tell(retrospective)
+    return retrospective
+
+
+def retrospective_handlers(
+    retrospective: Retrospective, *, unavailable: type[Exception]
+) -> dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, Mapping[str, object]]]]:
+    """The command that lists missed holds."""
+
+    async def held_retrospective(arguments: dict[str, Any]) -> Mapping[str, object]:
+        del arguments
+        try:
+            found = await retrospective.missed(limit=LIST_COUNT_MAX)
+        except unavailable as error:
+            raise ControlError("journal_unavailable", "the journal cannot be read") from error
+        return {"missed": [missed_json(one) for one in found]}
+
+    return {"held_retrospective": held_retrospective}
+
+
+def missed_json(one: MissedHold) -> dict[str, object]:
+    """A missed hold for reviewers. Patient data: for them only."""
+    return {
+        "number": one.number,
+        "route": one.route,
+        "noted_at": one.noted_at.isoformat(),
+        "found_at": one.found_at.isoformat(),
+        "orders": [dict(order) for order in one.orders],
+    }
