@@ -21,6 +21,20 @@ def list_line(order: Mapping[str, Any]) -> str:
     return printable("  ".join(part for part in parts if part))
 
 
+def missed_line(message: Mapping[str, Any], order: Mapping[str, Any]) -> str:
+    """One line of `held list --retrospective`: our number, when it went on, route, the placer's number, study, reasons."""
+    reasons = order["decision"].get("reasons", ())
+    parts = (
+        f"{message['number']:>6}",
+        f"went on {message['noted_at']}",
+        message["route"],
+        order["placer_order_number"],
+        str(order["summary"].get("procedure", "")),
+        ", ".join(map(str, reasons)),
+    )
+    return printable("  ".join(part for part in parts if part))
+
+
 def show_lines(shown: Mapping[str, Any]) -> Iterator[str]:
     """The lines of `held show`: the order, why it is held, what happened to it, and its message."""
     order = shown["order"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from interceptor.cli.entry_view import list_line, show_lines
+from interceptor.cli.entry_view import list_line, missed_line, show_lines
 from interceptor.cli.node_connection import (
     ACTOR_OPTION,
     CONFIG_OPTION,
@@ -72,6 +72,9 @@ def list_orders(
     state: list[StateWord] = typer.Option(
         [StateWord.HELD, StateWord.PARKED], "--state", help="Only these states; may be given again."
     ),
+    retrospective: bool = typer.Option(
+        False, "--retrospective", help="Orders that went on because a lookup failed and would have been held."
+    ),
     config: Path | None = CONFIG_OPTION,
     socket: Path | None = SOCKET_OPTION,
     as_json: bool = JSON_OPTION,
@@ -80,6 +83,9 @@ def list_orders(
 
     The earliest deadline first. Without a running node its journal is read.
     """
+    if retrospective:
+        _list_missed(find_socket(config, socket), as_json)
+        return
     states = [word.value for word in state]
     result = _ask_or_none(config, socket, "held_list", states=states)
     orders = _read_orders(config, states) if result is None else result["orders"]
@@ -90,6 +96,19 @@ def list_orders(
             print_line(list_line(order))
     if not orders and not as_json:
         print_line("No order waits.")
+
+
+def _list_missed(path: Path, as_json: bool) -> None:
+    """What the node decided again after its sources came back. These orders went to the filler; nothing holds them."""
+    answer: dict[str, Any] = ask(path, "held_retrospective")
+    for message in answer["missed"]:
+        if as_json:
+            print_json(message)
+            continue
+        for order in message["orders"]:
+            print_line(missed_line(message, order))
+    if not answer["missed"] and not as_json:
+        print_line("No hold was missed.")
 
 
 def show(
