@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,13 +27,21 @@ from interceptor.action.lifecycle import LifecycleEvent, OrderState
 from interceptor.action.plan import RouteMode
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.schema import Config, DestinationTable, RouteTable
-from interceptor.context.vocabulary import UrgencyClass
+from interceptor.context.patient import PatientEvidence
+from interceptor.context.vocabulary import LookupStatus, UrgencyClass
 from interceptor.control.server import serve_control
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.delivery.connector import connector
 from interceptor.delivery.courier import Courier, CourierOptions
 from interceptor.delivery.destination import Destination, DestinationOptions
 from interceptor.delivery.hold_timer import HoldTimer
+from interceptor.evidence.fhir_source import RESULTS
+from interceptor.evidence.lookup import REGISTRY_SOURCE, RegistrySource
+from interceptor.evidence.registry import RegistryResult
+from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.retrospective import Outcome, Retrospective
+from interceptor.feed import FeedResult
+from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities
 from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
 from interceptor.journal.port import Entry, EntryChange, JournalUnavailable
@@ -44,10 +52,13 @@ from interceptor.journal.sqlite import SqliteJournal
 from interceptor.journal.turn_parts import DUPLICATE_WINDOW
 from interceptor.journal_keeper import keep_journal, opened_journal, pruner
 from interceptor.lifetime import Tasks, running_tasks
-from interceptor.listener import Listener, drain, listen, show_open_frames
+from interceptor.listener import Listener, drain, listen, listen_feed, show_open_frames
+from interceptor.message.view import MessageView
 from interceptor.review.desk import Desk, DeskParts
+from interceptor.review.registry_desk import RegistryDesk
 from interceptor.review.route_desk import RouteDesk
-from interceptor.route import Route, RouteWiring, build_route
+from interceptor.route import Route, RouteWiring, build_route, would_be_held
+from interceptor.sources import Sources, SourceWiring, build_retrospective, open_sources, retrospective_handlers
 from interceptor.telemetry.events import (
     CONFIG_LOADED,
     CONTROL_FAILED,
@@ -146,6 +157,9 @@ def _tell_start(config: Config, content: ClinicalContent, log: EventLog) -> None
     for name, route in config.route.items():
         if not route.listen.is_loopback and not route.allowed_addresses:
             log.event(ROUTE_UNPROTECTED, route=name)
+    for name, feed in config.feed.items():
+        if not feed.listen.is_loopback and not feed.allowed_addresses:
+            log.event(ROUTE_UNPROTECTED, route=name)
     if os.geteuid() == 0:
         log.event(PRIVILEGES_NOTED, user="root")
 
@@ -198,7 +212,7 @@ class _Parts:
 
 def _build_metrics(config: Config, content: ClinicalContent) -> Metrics:
     labels = MetricLabels(
-        routes=tuple(config.route),
+        routes=(*config.route, *config.feed),
         destinations=tuple(config.destination),
         framing_reasons=tuple(FramingReason),
         tolerances=tuple(Tolerance),
@@ -206,6 +220,13 @@ def _build_metrics(config: Config, content: ClinicalContent) -> Metrics:
         reasons=tuple(content.policy.reasons),
         priorities=tuple(UrgencyClass),
         hold_ends=tuple(LifecycleEvent),
+        sources=(*((REGISTRY_SOURCE,) if config.has_registry else ()), *config.fhir),
+        lookup_statuses=tuple(LookupStatus),
+        source_results=RESULTS,
+        retrospective_results=tuple(Outcome),
+        feeds=tuple(config.feed),
+        feed_results=tuple(FeedResult),
+        registry_results=tuple(RegistryResult),
     )
     return Metrics(labels, version=__version__, started_at=utc_now())
 
@@ -228,7 +249,11 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     await _pause_if_restored(parts, couriers.values())
     modes = await _load_modes(parts)
     recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
-    routes = _build_routes(parts, custody, destinations, modes, recorder)
+    registry = build_registry(config, parts.journal)
+    wiring = _source_wiring(parts, registry)
+    sources = await stack.enter_async_context(open_sources(wiring))
+    retrospective = _build_retrospective(parts, wiring, sources)
+    routes = _build_routes(parts, custody, destinations, modes, recorder, sources=sources, undecided=retrospective.note)
     gates = {name: route.gate for name, route in routes.items()}
     desk = Desk(
         DeskParts(
@@ -240,15 +265,25 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         )
     )
     route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
-    handlers = {**desk.handlers(), **route_desk.handlers(), "journal_prune": pruner(parts.journal)}
+    registry_desk = RegistryDesk(registry, now=utc_now)
+    handlers = {
+        **desk.handlers(),
+        **route_desk.handlers(),
+        **registry_desk.handlers(),
+        "journal_prune": pruner(parts.journal),
+    }
+    handlers |= retrospective_handlers(retrospective, unavailable=JournalUnavailable)
     await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=_tell_failure(parts)))
     for name, destination in destinations.items():
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, gates)
     parts.run(recorder.run(), name="recorder")
+    parts.run(retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
     listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
+    for feed in build_feeds(_feed_wiring(parts, registry, destinations)):
+        listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, reuse_port=reuse_port))
     health.bound = True
     parts.run(_show_open_frames(parts, listeners.values()), name="open-frames")
     return Node(
@@ -305,6 +340,9 @@ def _build_routes(
     destinations: Mapping[str, Destination],
     modes: RouteModes,
     recorder: Recorder,
+    *,
+    sources: Sources,
+    undecided: Callable[[str, MessageView], None],
 ) -> dict[str, Route]:
     change_mode = _mode_changer(parts, modes)
 
@@ -330,10 +368,44 @@ def _build_routes(
             give_up=parts.give_up,
             change_mode=change_mode,
             now=utc_now,
+            ask=sources.ask if sources.is_configured else None,
+            undecided=undecided,
         )
         return build_route(wiring)
 
     return {name: build(name, table) for name, table in parts.config.route.items()}
+
+
+def _source_wiring(parts: _Parts, registry: SqliteRegistry) -> SourceWiring:
+    source = RegistrySource(
+        registry=registry,
+        authorities=registry_authorities(parts.config),
+        now=utc_now,
+        observe=parts.metrics.registry_lookups.count,
+    )
+    return SourceWiring(
+        config=parts.config,
+        codes=parts.content.tables.codes,
+        metrics=parts.metrics,
+        health=parts.health,
+        log=parts.log,
+        give_up=parts.give_up,
+        now=utc_now,
+        others=(source,) if parts.config.has_registry else (),
+    )
+
+
+def _build_retrospective(parts: _Parts, wiring: SourceWiring, sources: Sources) -> Retrospective:
+    def decide(_route: str, view: MessageView, evidence: PatientEvidence, at: datetime) -> Sequence[Mapping[str, Any]]:
+        return would_be_held(parts.content, view, evidence, at)
+
+    return build_retrospective(
+        wiring,
+        sources,
+        tables=parts.journal.side_tables,
+        decide=decide,
+        unavailable=JournalUnavailable,
+    )
 
 
 async def _run_watches(
@@ -358,6 +430,21 @@ async def _open_listeners(
         listener = listen(name, parts.config, route, metrics=metrics, log=parts.log, reuse_port=reuse_port)
         opened[name] = await stack.enter_async_context(listener)
     return opened
+
+
+def _feed_wiring(parts: _Parts, registry: SqliteRegistry, destinations: Mapping[str, Destination]) -> FeedWiring:
+    return FeedWiring(
+        config=parts.config,
+        content=parts.content,
+        receivers=destinations,
+        registry=registry,
+        journal=parts.journal,
+        metrics=parts.metrics,
+        log=parts.log,
+        spawn=parts.spawn,
+        give_up=parts.give_up,
+        now=utc_now,
+    )
 
 
 def _build_destination(parts: _Parts, name: str, table: DestinationTable) -> Destination:

@@ -30,6 +30,7 @@ LABELS = MetricLabels(
     priorities=("routine", "stat"),
     hold_ends=("released", "deadline_passed"),
     sources=("epic",),
+    feeds=("adt",),
     lookup_statuses=("ok", "failed"),
     source_results=("ok", "timed_out"),
     retrospective_results=("clear", "missed_hold"),
