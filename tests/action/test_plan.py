@@ -157,6 +157,14 @@ def test_the_first_part_keeps_the_control_id_whether_it_goes_or_stays() -> None:
     assert (staying.forward, [part.control_id for part in staying.held]) == (None, [b"C1", b"C1P1"])
 
 
+def test_later_parts_never_take_the_control_id_of_the_first() -> None:
+    """Parts that were split off before have the received one: whatever goes or stays now has another."""
+    going = plan(message(2), PASS, PASS, first_part=1)
+    assert (going.forward_control_id, control_id_of(going.forward or b"")) == (b"C1P1", b"C1P1")
+    staying = plan(message(2), PASS, HOLD, first_part=2)
+    assert (staying.forward_control_id, staying.held[0].control_id) == (b"C1P2", b"C1P3")
+
+
 def test_a_held_order_alone_in_its_message_is_kept_as_it_came() -> None:
     view = message(1)
     (part,) = plan(view, HOLD).held

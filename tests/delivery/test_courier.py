@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,12 +188,18 @@ async def test_poison_that_makes_the_filler_hang_up_is_set_aside(tmp_path: Path)
 
 @pytest.mark.fault(8)
 async def test_a_filler_that_is_away_makes_no_dead_letters(tmp_path: Path) -> None:
-    async with lane_to(free_port(), tmp_path, courier=QUICK, ack_timeout_seconds=0.02) as lane:
+    """However often the message could not even be sent, it waits, and is no possible duplicate."""
+    once = CourierOptions(retry_seconds_min=0.001, retry_seconds_max=0.002, disconnects_max=1, poll_seconds=0.01)
+    away: dict[str, Any] = {"ack_timeout_seconds": 0.01, "reconnect_seconds_min": 60.0, "reconnect_seconds_max": 60.0}
+    async with hostile_filler() as ris, lane_to(ris.port, tmp_path, courier=once, **away) as lane:
+        await until(lambda: lane.way.destination.is_up)
+        ris.sessions[0].writer.close()
+        await until(lambda: not lane.way.destination.is_up)
         await queue_order(lane, "1")
-        await until(lambda: metric(lane.way.metrics, "interceptor_destination_connects_total", result="refused") > 10)
+        await until(lambda: metric(lane.way.metrics, "interceptor_destination_retries_total") >= 3)
         assert await dead(lane) == ()
         (row,) = await lane.journal.undelivered_rows()
-        assert not row.possible_duplicate
+        assert (row.possible_duplicate, ris.received) == (False, [])
         assert lane.events.names == []
 
 

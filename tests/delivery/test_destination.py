@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interceptor.delivery.connector import connector
+from interceptor.delivery.destination import Destination, DestinationOptions, Line
 from interceptor.message.acknowledgment import AckCode
+from interceptor.transport.client import ClientConnection
 from interceptor.transport.exchange import AnswerStatus
+from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.frame import encode_frame
-from tests.support.delivery import metric, way_to
+from tests.support.delivery import PROMPT, metric, new_metrics, way_to
 from tests.support.hostile_filler import (
     RESULT,
     STATUS,
@@ -277,6 +281,34 @@ async def test_a_filler_that_speaks_first_leaves_no_connection_behind() -> None:
             await until(lambda: len(ris.sessions) >= 4 and not ris.sessions[-1].is_closed)
             await until(lambda: sum(not session.is_closed for session in ris.sessions) == 1)
             assert (await way.send(ONE, b"C1").final()).status is AnswerStatus.ANSWERED
+
+
+@pytest.mark.hazard("H22")
+async def test_what_a_filler_says_before_we_have_the_connection_in_hand_drops_it() -> None:
+    """The first connection speaks while it is still being handed over: nothing of it reaches the second."""
+    metrics = new_metrics()
+    counted = metrics.destinations["ris"]
+    async with hostile_filler() as ris:
+        ris.greeting = encode_frame(ack(b"C1"))
+        connect = connector(
+            "127.0.0.1", ris.port, options=ConnectionOptions(), connect_timeout_seconds=1.0, metrics=counted
+        )
+
+        async def connect_slowly(line: Line) -> ClientConnection:
+            connection = await connect(line)
+            if ris.greeting:
+                await until(lambda: metric(metrics, "interceptor_destination_ack_mismatches_total") == 1)
+                ris.greeting = b""
+            return connection
+
+        options = DestinationOptions(name="ris", **PROMPT)
+        destination = Destination(options, connect=connect_slowly, metrics=counted, jitter=lambda: 0.5)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(destination.run())
+            await until(lambda: destination.is_up)
+            await until(lambda: ris.sessions[0].is_closed)
+            assert len(ris.sessions) == 2
+            running.cancel()
 
 
 STEPS: dict[str, Step] = {

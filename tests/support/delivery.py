@@ -20,7 +20,7 @@ from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.frame import FrameOptions
 from tests.support.mllp_peer import WAIT_SECONDS_MAX
 
-PROMPT = {"reconnect_seconds_min": 0.01, "reconnect_seconds_max": 0.02}
+PROMPT: dict[str, Any] = {"reconnect_seconds_min": 0.01, "reconnect_seconds_max": 0.02}
 """Reconnect at once: a test has no patience."""
 
 
