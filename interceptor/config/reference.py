@@ -14,11 +14,13 @@ from interceptor.config.load import describe_range
 from interceptor.config.schema import (
     NAME_PATTERN,
     DestinationTable,
+    FeedTable,
     FhirTable,
     HoldTable,
     MetricsTable,
     NodeTable,
     NoticesTable,
+    RegistryTable,
     RouteTable,
     TolerancesTable,
 )
@@ -54,6 +56,9 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("destination.NAME", DestinationTable),
     ("hold", HoldTable),
     ("notices", NoticesTable),
+    ("registry", RegistryTable),
+    ("feed.NAME", FeedTable),
+    ("feed.NAME.tolerances", TolerancesTable),
     ("fhir.NAME", FhirTable),
     ("metrics", MetricsTable),
 )
@@ -64,7 +69,7 @@ def build_config_reference() -> str:
     parts = [_INTRODUCTION]
     for heading, table in _TABLES:
         parts.append(f"## [{heading}]\n\n{table.__doc__}\n\n" + "\n".join(_rows(table)) + "\n")
-    parts.append(f"Names of routes, destinations and FHIR servers match `{NAME_PATTERN}`: they become metric labels.\n")
+    parts.append(f"Names of routes, feeds, destinations and FHIR servers match `{NAME_PATTERN}`: they become metric labels.\n")
     return "\n".join(parts)
 
 
