@@ -78,6 +78,9 @@ class LineParts:
     log: EventLog
 
 
+OPEN_FRAMES_INTERVAL_SECONDS = 1.0
+
+
 class PlacerLine:
     """One placer connection: its messages one after the other, each done before the next begins."""
 
@@ -327,8 +330,14 @@ def _counters(name: str, metrics: RouteMetrics, log: EventLog) -> TransportCount
     )
 
 
-def show_open_frames(listeners: Collection[Listener], metrics: Mapping[str, RouteMetrics], *, now: float) -> None:
-    """Show how many bytes wait in frames that have not ended, and since when; *now* is Unix time in seconds."""
+async def watch_open_frames(listeners: Collection[Listener], metrics: Mapping[str, RouteMetrics]) -> None:
+    """Show every second how many bytes wait in frames that have not ended, and since when; until cancelled."""
+    while True:
+        _show_open_frames(listeners, metrics, now=time.time())
+        await asyncio.sleep(OPEN_FRAMES_INTERVAL_SECONDS)
+
+
+def _show_open_frames(listeners: Collection[Listener], metrics: Mapping[str, RouteMetrics], *, now: float) -> None:
     for listener in listeners:
         open_connections = [one for one in listener.server.connections if one.open_size]
         route = metrics[listener.name]

@@ -11,10 +11,9 @@ part that must live, ends the node; the supervisor starts it again and the journ
 
 import asyncio
 import os
-import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,14 +25,13 @@ from interceptor.action.breaker import HoldBreaker
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
 from interceptor.action.plan import RouteMode
 from interceptor.config.mappings import find_mappings, load_clinical_content
-from interceptor.config.schema import Config, DestinationTable, RouteTable
+from interceptor.config.schema import Config, RouteTable
 from interceptor.context.patient import PatientEvidence
 from interceptor.context.vocabulary import LookupStatus, UrgencyClass
 from interceptor.control.server import serve_control
 from interceptor.decision.clinical_content import ClinicalContent
-from interceptor.delivery.connector import connector
-from interceptor.delivery.courier import Courier, CourierOptions
-from interceptor.delivery.destination import Destination, DestinationOptions
+from interceptor.delivery.courier import Courier
+from interceptor.delivery.destination import Destination
 from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.evidence.fhir_source import RESULTS
 from interceptor.evidence.lookup import REGISTRY_SOURCE, RegistrySource
@@ -43,21 +41,22 @@ from interceptor.evidence.retrospective import Outcome, Retrospective
 from interceptor.feed import FeedResult
 from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities
 from interceptor.journal.custody import Custody
+from interceptor.journal.custody_log import custody_log
 from interceptor.journal.gauge import Gauges
-from interceptor.journal.port import Entry, EntryChange, JournalUnavailable
+from interceptor.journal.port import JournalReason, JournalRefused, JournalUnavailable
 from interceptor.journal.recorder import Recorder
-from interceptor.journal.release import end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.sqlite import SqliteJournal
 from interceptor.journal.turn_parts import DUPLICATE_WINDOW
 from interceptor.journal_keeper import keep_journal, opened_journal, pruner
+from interceptor.lane import build_courier, build_destination, waker
 from interceptor.lifetime import Tasks, running_tasks
-from interceptor.listener import Listener, drain, listen, listen_feed, show_open_frames
+from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
 from interceptor.message.view import MessageView
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.registry_desk import RegistryDesk
 from interceptor.review.route_desk import RouteDesk
-from interceptor.route import Route, RouteWiring, build_route, would_be_held
+from interceptor.route import Route, RouteWiring, build_route, end_of_wait, would_be_held
 from interceptor.sources import Sources, SourceWiring, build_retrospective, open_sources, retrospective_handlers
 from interceptor.telemetry.events import (
     CONFIG_LOADED,
@@ -76,10 +75,7 @@ from interceptor.telemetry.http import serve_status
 from interceptor.telemetry.loop_watch import watch_loop
 from interceptor.telemetry.metrics import MetricLabels, Metrics
 from interceptor.telemetry.redaction import describe_error
-from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.frame import FramingReason, Tolerance
-
-OPEN_FRAMES_INTERVAL_SECONDS = 1.0
 
 
 def utc_now() -> datetime:
@@ -240,9 +236,12 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         serve_status(config.metrics.listen.host, config.metrics.listen.port, metrics=parts.metrics, health=health)
     )
     parts.metrics.watch_storage(config.node.data_directory)
-    destinations = {name: _build_destination(parts, name, table) for name, table in config.destination.items()}
+    destinations = {
+        name: build_destination(name, table, metrics=parts.metrics.destinations[name], log=parts.log)
+        for name, table in config.destination.items()
+    }
     couriers = {
-        name: _build_courier(parts, custody, destination, config.destination[name])
+        name: build_courier(custody, destination, config.destination[name], now=utc_now, log=parts.log)
         for name, destination in destinations.items()
     }
     custody.on_queued(lambda name: couriers[name].wake())
@@ -260,7 +259,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
             custody=custody,
             release_parts=lambda name: routes[name].turn.release,
             now=utc_now,
-            wake=_waker(couriers.values()),
+            wake=waker(couriers.values()),
             log=parts.log,
         )
     )
@@ -285,7 +284,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     for feed in build_feeds(_feed_wiring(parts, registry, destinations)):
         listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, reuse_port=reuse_port))
     health.bound = True
-    parts.run(_show_open_frames(parts, listeners.values()), name="open-frames")
+    parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
     return Node(
         ports={name: listener.server.port for name, listener in listeners.items()},
         metrics_port=metrics_port,
@@ -301,8 +300,13 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
 async def _load_custody(parts: _Parts) -> Custody:
     """Everything that is ours, as the journal has it."""
     custody = Custody(parts.journal)
+    custody.on_moved(custody_log(metrics=parts.metrics, now=utc_now, log=parts.log))
     recovered = await parts.journal.recover_outbox(at=utc_now())
     await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
+    unknown = sorted({order.route for order in custody.orders()} - set(parts.config.route))
+    if unknown:
+        detail = f"orders of route {', '.join(unknown)} are in custody: keep it configured until they have left"
+        raise JournalRefused(JournalReason.SETTINGS, detail)
     states = Counter(order.state for order in custody.orders())
     parts.log.event(
         CUSTODY_RECOVERED,
@@ -412,7 +416,7 @@ async def _run_watches(
     parts: _Parts, custody: Custody, routes: Mapping[str, Route], gates: Mapping[str, HoldGate]
 ) -> None:
     """The hold timer, the loop watch and the gauges; what waits is shown once before the listeners open."""
-    timer = HoldTimer(custody, build_change=_end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
+    timer = HoldTimer(custody, build_change=end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
     parts.run(timer.run(), name="hold-timer")
     lag = parts.metrics.event_loop_lag
     parts.run(watch_loop(health=parts.health, lag=lag, log=parts.log), name="loop-watch")
@@ -447,50 +451,6 @@ def _feed_wiring(parts: _Parts, registry: SqliteRegistry, destinations: Mapping[
     )
 
 
-def _build_destination(parts: _Parts, name: str, table: DestinationTable) -> Destination:
-    metrics = parts.metrics.destinations[name]
-    return Destination(
-        DestinationOptions(
-            name=name,
-            connections_max=table.connections_max,
-            ack_timeout_seconds=table.ack_timeout_seconds,
-            reconnect_seconds_max=table.reconnect_seconds_max,
-        ),
-        connect=connector(
-            table.address.host,
-            table.address.port,
-            options=ConnectionOptions(tcp_user_timeout_seconds=table.tcp_user_timeout_seconds),
-            connect_timeout_seconds=table.connect_timeout_seconds,
-            metrics=metrics,
-        ),
-        metrics=metrics,
-        jitter=random.random,
-    )
-
-
-def _build_courier(parts: _Parts, custody: Custody, destination: Destination, table: DestinationTable) -> Courier:
-    return Courier(
-        destination,
-        custody,
-        options=CourierOptions(
-            retry_seconds_max=table.reconnect_seconds_max,
-            refusals_max=table.attempts_max,
-            disconnects_max=table.attempts_max,
-        ),
-        now=utc_now,
-        jitter=random.random,
-        log=parts.log,
-    )
-
-
-def _waker(couriers: Iterable[Courier]) -> Callable[[], None]:
-    def wake() -> None:
-        for courier in couriers:
-            courier.wake()
-
-    return wake
-
-
 def _mode_changer(parts: _Parts, modes: RouteModes) -> Callable[[str, RouteMode, str], None]:
     """Change a route's mode from the data path, which cannot wait for the journal."""
 
@@ -507,27 +467,6 @@ def _tell_failure(parts: _Parts) -> Callable[[str, Exception], None]:
         parts.log.event(CONTROL_FAILED, command=command, **describe_error(error))
 
     return tell
-
-
-def _end_of_wait(routes: Mapping[str, Route]) -> Callable[[Entry, datetime], Awaitable[EntryChange]]:
-    """What the end of its wait does to an order: parked becomes held, held leaves unreviewed."""
-
-    async def build(entry: Entry, at: datetime) -> EntryChange:
-        route = routes[entry.route]
-        if entry.state is OrderState.PARKED and route.parts.mode() is RouteMode.ENFORCE and not route.gate.no_hold():
-            return end_of_window(entry, route.turn.release.notice, deadline=_held_until(route, entry))
-        is_parked = entry.state is OrderState.PARKED
-        event = LifecycleEvent.HOLD_UNAVAILABLE if is_parked else LifecycleEvent.DEADLINE_PASSED
-        return await release_change(entry, event, route.turn.release, actor="timer", comment="", at=at)
-
-    return build
-
-
-def _held_until(route: Route, entry: Entry) -> datetime:
-    order = route.decide_content(entry.content)
-    if order is None:
-        return entry.taken_at
-    return route.turn.deadline(order, entry.taken_at)
 
 
 def _status(
@@ -548,12 +487,6 @@ def _status(
         }
 
     return status
-
-
-async def _show_open_frames(parts: _Parts, listeners: Collection[Listener]) -> None:
-    while True:
-        show_open_frames(listeners, parts.metrics.routes, now=utc_now().timestamp())
-        await asyncio.sleep(OPEN_FRAMES_INTERVAL_SECONDS)
 
 
 async def _drain(parts: _Parts, listeners: Collection[Listener]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from interceptor.action.annotate import can_annotate
 from interceptor.action.deadline import HoldLimits, hold_deadline
-from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES, Notice
+from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES, LifecycleEvent, Notice, OrderState
 from interceptor.action.notice import NoticeStyle, build_notice
 from interceptor.action.order_response import HoldReply, build_answers
 from interceptor.action.plan import RouteMode
@@ -31,9 +31,9 @@ from interceptor.delivery.destination import Destination
 from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
 from interceptor.journal.decision_record import decision_record
-from interceptor.journal.port import OutgoingMessage
+from interceptor.journal.port import Entry, EntryChange, OutgoingMessage
 from interceptor.journal.recorder import Recorder
-from interceptor.journal.release import NoticeBuilder, ReleaseParts
+from interceptor.journal.release import NoticeBuilder, ReleaseParts, end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.turn import take_turn
 from interceptor.journal.turn_parts import TurnParts
@@ -85,13 +85,13 @@ class Route:
         parts: What each placer connection is handled with.
         turn: What a message in custody is handled with.
         gate: Whether it may hold now.
-        decide_content: Decide a waiting order again from its own bytes.
+        decide_entry: Decide a waiting order again, within the message that it came in.
     """
 
     parts: RouteParts
     turn: TurnParts
     gate: HoldGate
-    decide_content: Callable[[bytes], OrderDecision | None]
+    decide_entry: Callable[[Entry], OrderDecision | None]
 
 
 class _KeptFromFiller:
@@ -182,11 +182,11 @@ def build_route(wiring: RouteWiring) -> Route:
         log=wiring.log,
     )
 
-    def decide_content(content: bytes) -> OrderDecision | None:
-        orders = decider.decide(MessageView(content), NO_EVIDENCE, wiring.now()).orders
-        return orders[0] if orders else None
+    def decide_entry(entry: Entry) -> OrderDecision | None:
+        orders = decider.decide(MessageView(entry.source), NO_EVIDENCE, wiring.now()).orders
+        return next((order for order in orders if order.order_key == entry.order_key), None)
 
-    return Route(parts=parts, turn=turn, gate=wiring.gate, decide_content=decide_content)
+    return Route(parts=parts, turn=turn, gate=wiring.gate, decide_entry=decide_entry)
 
 
 def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[str]) -> TurnParts:
@@ -221,6 +221,8 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
     def record(view: MessageView, decision: MessageDecision) -> None:
         _count(wiring, decision)
         decider.remember(decision)
+        for order in decision.orders:
+            wiring.custody.passed.note(order.order_key, order.order_control)
         at, mode = wiring.now(), wiring.modes.mode(wiring.name)
         kept = tuple(
             decision_record(view, order, route=wiring.name, mode=mode, at=at)
@@ -365,3 +367,24 @@ def _summarize(view: MessageView, order: OrderDecision) -> Mapping[str, object]:
         "why": [f"{finding.reason}: {finding.sentence}" for finding in order.decision.findings],
         "policy": f"{policy.policy_id} {policy.version}",
     }
+
+
+def end_of_wait(routes: Mapping[str, Route]) -> Callable[[Entry, datetime], Awaitable[EntryChange]]:
+    """What the end of its wait does to an order of any route: parked becomes held, held leaves unreviewed."""
+
+    async def build(entry: Entry, at: datetime) -> EntryChange:
+        route = routes[entry.route]
+        if entry.state is OrderState.PARKED and route.parts.mode() is RouteMode.ENFORCE and not route.gate.no_hold():
+            return end_of_window(entry, route.turn.release.notice, deadline=_held_until(route, entry))
+        is_parked = entry.state is OrderState.PARKED
+        event = LifecycleEvent.HOLD_UNAVAILABLE if is_parked else LifecycleEvent.DEADLINE_PASSED
+        return await release_change(entry, event, route.turn.release, actor="timer", comment="", at=at)
+
+    return build
+
+
+def _held_until(route: Route, entry: Entry) -> datetime:
+    order = route.decide_entry(entry)
+    if order is None:
+        return entry.taken_at
+    return route.turn.deadline(order, entry.taken_at)

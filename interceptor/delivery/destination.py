@@ -20,6 +20,13 @@ from typing import Protocol
 
 from interceptor.message.acknowledgment import AckCode, Acknowledgment, read_acknowledgment
 from interceptor.message.header import peek_header
+from interceptor.telemetry.events import (
+    ACKNOWLEDGMENT_MISMATCHED,
+    ACKNOWLEDGMENT_TIMED_OUT,
+    DESTINATION_CONNECTED,
+    DESTINATION_LOST,
+    EventLog,
+)
 from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.client import ClientConnection
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
@@ -52,9 +59,16 @@ class Destination:
     """All connections to one filler, and the messages that wait for one."""
 
     def __init__(
-        self, options: DestinationOptions, *, connect: Connect, metrics: DestinationMetrics, jitter: Callable[[], float]
+        self,
+        options: DestinationOptions,
+        *,
+        connect: Connect,
+        metrics: DestinationMetrics,
+        jitter: Callable[[], float],
+        log: EventLog,
     ) -> None:
         """*jitter* returns a number in [0, 1); it spreads reconnects."""
+        self.log = log
         self.options = options
         self.metrics = metrics
         self.connect = connect
@@ -114,6 +128,8 @@ class Destination:
         self._connected_count += 1
         self._is_refused = False
         self.metrics.up.set(1)
+        if self._connected_count == 1:
+            self.log.event(DESTINATION_CONNECTED, destination=self.options.name)
         self.line_free(line)
 
     def line_lost(self, line: "Line") -> None:
@@ -123,9 +139,12 @@ class Destination:
             self._idle.remove(line)
         if not self.is_up:
             self.metrics.up.set(0)
+            self.log.event(DESTINATION_LOST, destination=self.options.name, reason="lost")
 
     def line_refused(self) -> None:
         """Note that an attempt to connect failed."""
+        if not self._is_refused and not self.is_up:
+            self.log.event(DESTINATION_LOST, destination=self.options.name, reason="refused")
         self._is_refused = True
 
     def line_free(self, line: "Line") -> None:
@@ -239,6 +258,9 @@ class Line:
         request = self._request
         if request is None or request.control_id not in (None, acknowledgment.control_id):
             metrics.ack_mismatches.inc()
+            reason = "nothing_in_flight" if request is None else "other_control_id"
+            name = self._destination.options.name
+            self._destination.log.event(ACKNOWLEDGMENT_MISMATCHED, destination=name, reason=reason)
             self._drop(AnswerStatus.MISMATCHED)
             return
         self._is_trusted = True
@@ -313,6 +335,10 @@ class Line:
             self._timer = loop.call_at(self._deadline, self._check_deadline)
             return
         self._destination.metrics.ack_timeouts.inc()
+        options = self._destination.options
+        self._destination.log.event(
+            ACKNOWLEDGMENT_TIMED_OUT, destination=options.name, waited_seconds=options.ack_timeout_seconds
+        )
         self._drop(AnswerStatus.TIMED_OUT)
 
     def _finish_unanswered(self, request: Request) -> None:

@@ -20,9 +20,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
 
-from interceptor.action.lifecycle import OPEN_STATES
+from interceptor.action.lifecycle import OPEN_STATES, LifecycleEvent
 from interceptor.context.order_set import set_key
 from interceptor.journal.order_index import ENDED_COUNT_MAX, ENDED_STATES, OpenOrder, OrderIndex, order_keys_of
+from interceptor.journal.passed_order import PassedOrders
 from interceptor.journal.port import (
     AlreadyTaken,
     ChangeDone,
@@ -48,9 +49,11 @@ class Custody:
         """*journal* is open; call `load` before anything else."""
         self.journal = journal
         self.index = OrderIndex()
+        self.passed = PassedOrders()
         self._turns: dict[str, asyncio.Lock] = {}
         self._turn_counts: Counter[str] = Counter()
         self._on_queued: list[Callable[[str], None]] = []
+        self._on_moved: list[Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]] = []
 
     async def load(self, *, digests_since: datetime) -> None:
         """Read what is ours. *digests_since*: how far back a resend is still known at first sight."""
@@ -68,6 +71,13 @@ class Custody:
     def on_queued(self, wake: Callable[[str], None]) -> None:
         """Call *wake* with the destination's name whenever the outbox gets something for it."""
         self._on_queued.append(wake)
+
+    def on_moved(self, tell: Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]) -> None:
+        """Call *tell* with an order before and after each step that took or moved it, once that is durable.
+
+        Before is None for an order that was just taken, after for one that is no longer ours.
+        """
+        self._on_moved.append(tell)
 
     # Questions.
 
@@ -181,9 +191,14 @@ class Custody:
         for change in changes:
             for outgoing in change.outgoing:
                 self.index.add_queued(outgoing.content, outgoing.kind)
+        steps = [(entry_id, LifecycleEvent.TAKEN) for entry_id in new_ids]
+        steps.extend((change.entry_id, change.event) for change in changes)
         try:
-            for entry_id in (*new_ids, *(change.entry_id for change in changes)):
+            for entry_id, event in steps:
+                before = self.index.find(entry_id)
                 await self.refresh(entry_id)
+                for tell in self._on_moved:
+                    tell(before, self.index.find(entry_id), event)
         except JournalError as error:
             # What is durable but cannot be shown would be handled twice: start again from the journal instead.
             raise JournalBroken(error.reason, "the journal was written, and could not be read after it") from error

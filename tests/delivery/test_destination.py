@@ -35,7 +35,7 @@ from tests.support.hostile_filler import (
     wrong_control_id,
 )
 from tests.support.mllp_peer import until
-from tests.support.node import free_port
+from tests.support.node import Events, free_port
 from tests.support.orders import order
 
 ONE, TWO, THREE = (order(f"A{number}", control_id=f"C{number}") for number in (1, 2, 3))
@@ -302,7 +302,9 @@ async def test_what_a_filler_says_before_we_have_the_connection_in_hand_drops_it
             return connection
 
         options = DestinationOptions(name="ris", **PROMPT)
-        destination = Destination(options, connect=connect_slowly, metrics=counted, jitter=lambda: 0.5)
+        destination = Destination(
+            options, connect=connect_slowly, metrics=counted, jitter=lambda: 0.5, log=Events().log
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(destination.run())
             await until(lambda: destination.is_up)

@@ -19,6 +19,7 @@ from interceptor.transport.exchange import Answer, Request
 from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.frame import FrameOptions
 from tests.support.mllp_peer import WAIT_SECONDS_MAX
+from tests.support.node import Events
 
 PROMPT: dict[str, Any] = {"reconnect_seconds_min": 0.01, "reconnect_seconds_max": 0.02}
 """Reconnect at once: a test has no patience."""
@@ -106,6 +107,7 @@ async def way_to(port: int, *, frame_size_max: int = 16 * 1024 * 1024, **options
         ),
         metrics=metrics.destinations["ris"],
         jitter=lambda: 0.5,
+        log=Events().log,
     )
     async with asyncio.TaskGroup() as group:
         task = group.create_task(destination.run())

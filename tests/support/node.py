@@ -52,7 +52,7 @@ def node_config(folder: Path, *, filler_port: int, **changes: Any) -> Config:
     }
     for key, value in changes.items():
         table, _, name = key.partition("_")
-        if table in tables and name and key not in ("hold_reply",):
+        if table in tables and name and key != "hold_reply":
             tables[table][name] = value
         else:
             route[key] = value

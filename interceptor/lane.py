@@ -1,0 +1,67 @@
+"""One destination's connections and courier plugged together: the way out of the node.
+
+Reconnects and retries are jittered, so that many nodes do not come back to one filler at the same moment.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from interceptor.config.schema import DestinationTable
+from interceptor.delivery.connector import connector
+from interceptor.delivery.courier import Courier, CourierOptions
+from interceptor.delivery.destination import Destination, DestinationOptions
+from interceptor.journal.custody import Custody
+from interceptor.telemetry.events import EventLog
+from interceptor.telemetry.metrics import DestinationMetrics
+from interceptor.transport.options import ConnectionOptions
+
+
+def build_destination(name: str, table: DestinationTable, *, metrics: DestinationMetrics, log: EventLog) -> Destination:
+    """The connections to one destination; nothing is connected yet."""
+    return Destination(
+        DestinationOptions(
+            name=name,
+            connections_max=table.connections_max,
+            ack_timeout_seconds=table.ack_timeout_seconds,
+            reconnect_seconds_max=table.reconnect_seconds_max,
+        ),
+        connect=connector(
+            table.address.host,
+            table.address.port,
+            options=ConnectionOptions(tcp_user_timeout_seconds=table.tcp_user_timeout_seconds),
+            connect_timeout_seconds=table.connect_timeout_seconds,
+            metrics=metrics,
+        ),
+        metrics=metrics,
+        jitter=random.random,
+        log=log,
+    )
+
+
+def build_courier(
+    custody: Custody, destination: Destination, table: DestinationTable, *, now: Callable[[], datetime], log: EventLog
+) -> Courier:
+    """The one sender of a destination's outbox."""
+    return Courier(
+        destination,
+        custody,
+        options=CourierOptions(
+            retry_seconds_max=table.reconnect_seconds_max,
+            refusals_max=table.attempts_max,
+            disconnects_max=table.attempts_max,
+        ),
+        now=now,
+        jitter=random.random,
+        log=log,
+    )
+
+
+def waker(couriers: Iterable[Courier]) -> Callable[[], None]:
+    """A function that tells every courier that its outbox may have something new."""
+
+    def wake() -> None:
+        for courier in couriers:
+            courier.wake()
+
+    return wake
