@@ -9,6 +9,8 @@ from interceptor.cli.node_connection import CONFIG_VARIABLE, JSON_OPTION
 from interceptor.cli.terminal import ExitCode, print_json, print_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from interceptor.config.schema import Config, NodeTable
     from interceptor.decision.clinical_content import ClinicalContent
 
@@ -46,13 +48,30 @@ def check(
         problems.extend(str(problem) for problem in error.problems)
     node = loaded.node if loaded else find_node_table(config)
     content = _load_content(node, problems) if node else None
-    warnings.append(f"{config}: {NO_LOOKUP}")
+    if loaded is None or not (loaded.fhir or loaded.has_registry):
+        warnings.append(f"{config}: {NO_LOOKUP}")
+    if loaded is not None:
+        problems.extend(f"{config}: {problem}" for problem in _find_login_problems(loaded))
     if as_json:
         print_json({"problems": problems, "warnings": warnings, "content": _describe(node, content)})
     else:
         _print_report(problems, warnings, node, content)
     if problems:
         raise typer.Exit(ExitCode.WRONG_USE)
+
+
+def _find_login_problems(config: "Config") -> "Iterator[str]":
+    """Secrets, keys and certificates of the FHIR servers that could not be used."""
+    import os
+
+    from interceptor.evidence.fhir_connect import FhirSetupError, check_settings
+    from interceptor.sources import fhir_settings
+
+    for name, table in config.fhir.items():
+        try:
+            check_settings(fhir_settings(name, table, egfr_codes=(), environment=os.environ))
+        except FhirSetupError as error:
+            yield str(error)
 
 
 def _load_content(node: "NodeTable", problems: list[str]) -> "ClinicalContent | None":

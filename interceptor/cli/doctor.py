@@ -1,4 +1,4 @@
-"""`interceptor doctor`: whether this machine keeps its side: disk, clock, ports, permissions."""
+"""`interceptor doctor`: whether this machine keeps its side: disk, clock, ports, permissions, FHIR servers."""
 
 import sys
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(config: Path | None = CONFIG_OPTION, as_json: bool = JSON_OPTION) -> None:
-    """Look at disk, clock, ports and permissions.
+    """Look at disk, clock, ports, permissions and FHIR servers.
 
     Exits with 1 when a node should not run here.
     """
@@ -60,9 +60,39 @@ def _examine(config: "Config") -> Iterator["ProbeFinding"]:
         yield host_probe.probe_destination(
             name, destination.address, timeout_seconds=destination.connect_timeout_seconds
         )
+    yield from _probe_fhir(config)
     connections = sum(route.connections_max for route in config.route.values())
     connections += sum(destination.connections_max for destination in config.destination.values())
     yield host_probe.probe_file_descriptors(connections)
+
+
+def _probe_fhir(config: "Config") -> Iterator["ProbeFinding"]:
+    """Each FHIR server's CapabilityStatement: whether it answers us, and serves what we ask for."""
+    import asyncio
+    import os
+    import time
+
+    from interceptor.cli import host_probe
+    from interceptor.evidence.fhir_connect import FhirClock, FhirSetupError, probe
+    from interceptor.evidence.fhir_failure import FhirFailure
+    from interceptor.sources import fhir_settings
+
+    clock = FhirClock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
+    for name, table in config.fhir.items():
+        subject = f"fhir.{name}"
+        try:
+            settings = fhir_settings(name, table, egfr_codes=(), environment=os.environ)
+            capability = asyncio.run(probe(settings, clock=clock))
+        except FhirSetupError as error:
+            yield host_probe.bad(subject, str(error))
+        except FhirFailure as failure:
+            # The node starts and runs all the same: a source that is away fails its lookups, no order.
+            yield host_probe.warning(subject, f"does not answer as it should: {failure.reason.value}")
+        else:
+            for problem in capability.problems:
+                yield host_probe.warning(subject, problem)
+            if not capability.problems:
+                yield host_probe.good(subject, f"{capability.software}, FHIR {capability.version}")
 
 
 def _answers(control_socket: Path) -> bool:

@@ -64,6 +64,7 @@ def _run_node(config: "Config", log: "EventLog") -> int:
         refuse("Assertions are switched off (python -O): the node's own checks would not run.", code=ExitCode.WRONG_USE)
     from interceptor.config.mappings import MappingsError
     from interceptor.control.protocol import ControlError
+    from interceptor.evidence.fhir_connect import FhirSetupError
     from interceptor.journal.port import JournalError
     from interceptor.node import load_content
     from interceptor.supervisor import EXIT_CANNOT_START, run_node, watch_supervisor
@@ -83,7 +84,7 @@ def _run_node(config: "Config", log: "EventLog") -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(start())
-    except (JournalError, ControlError, OSError) as error:
+    except (JournalError, ControlError, FhirSetupError, OSError) as error:
         sys.stderr.write(f"The node could not start: {error}\n")
         return EXIT_CANNOT_START
 

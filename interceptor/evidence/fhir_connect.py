@@ -83,33 +83,46 @@ async def open_http(settings: FhirSettings, clock: FhirClock) -> AsyncIterator[F
     Raises:
         FhirSetupError: A file or key cannot be used.
     """
-    try:
-        tls = None
-        if settings.base_url.startswith("https:"):
-            files = settings.tls
-            tls = tls_context(ca_file=files.ca_file, certificate_file=files.certificate_file, key_file=files.key_file)
-    except (OSError, ssl.SSLError) as error:
-        message = f"fhir.{settings.name}: a TLS file cannot be used ({type(error).__name__})"
-        raise FhirSetupError(message) from None
+    tls = _tls(settings)
+    login = _backend_client(settings)
     # Three searches of each patient run side by side.
     connections_max = settings.source.flights_max * 3
     async with http_client(limits=settings.limits, connections_max=connections_max, tls=tls) as client:
-        tokens = _tokens(client, settings, clock)
+        tokens = _tokens(client, settings, login, clock)
         yield FhirHttp(client, base_url=settings.base_url, tokens=tokens, limits=settings.limits)
 
 
-def _tokens(client: httpx2.AsyncClient, settings: FhirSettings, clock: FhirClock) -> TokenSource:
+def check_settings(settings: FhirSettings) -> None:
+    """Read keys and certificates as a start would.
+
+    Raises:
+        FhirSetupError: A file or key cannot be used.
+    """
+    _tls(settings)
+    _backend_client(settings)
+
+
+def _tls(settings: FhirSettings) -> ssl.SSLContext | None:
+    if not settings.base_url.startswith("https:"):
+        return None
+    files = settings.tls
+    try:
+        return tls_context(ca_file=files.ca_file, certificate_file=files.certificate_file, key_file=files.key_file)
+    except (OSError, ssl.SSLError) as error:
+        message = f"fhir.{settings.name}: a TLS file cannot be used ({type(error).__name__})"
+        raise FhirSetupError(message) from None
+
+
+def _backend_client(settings: FhirSettings) -> BackendClient | None:
     login = settings.login
-    if login is None:
-        return NoLogin()
-    if isinstance(login, str):
-        return StaticBearer(login)
+    if not isinstance(login, BackendLogin):
+        return None
     try:
         key, algorithm = read_private_key(login.private_key)
     except KeyProblem as problem:
         message = f"fhir.{settings.name}.private_key: {problem}"
         raise FhirSetupError(message) from None
-    identity = BackendClient(
+    return BackendClient(
         token_url=login.token_url,
         client_id=login.client_id,
         key=key,
@@ -117,9 +130,16 @@ def _tokens(client: httpx2.AsyncClient, settings: FhirSettings, clock: FhirClock
         key_id=login.key_id,
         scope=login.scope,
     )
-    return BackendToken(
-        client, identity, seconds_max=settings.limits.seconds_max, now=clock.now, monotonic=clock.monotonic
-    )
+
+
+def _tokens(
+    client: httpx2.AsyncClient, settings: FhirSettings, backend: BackendClient | None, clock: FhirClock
+) -> TokenSource:
+    if backend is not None:
+        return BackendToken(
+            client, backend, seconds_max=settings.limits.seconds_max, now=clock.now, monotonic=clock.monotonic
+        )
+    return StaticBearer(settings.login) if isinstance(settings.login, str) else NoLogin()
 
 
 @asynccontextmanager
