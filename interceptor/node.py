@@ -210,7 +210,7 @@ def _build_metrics(config: Config, content: ClinicalContent) -> Metrics:
     labels = MetricLabels(
         routes=(*config.route, *config.feed),
         destinations=tuple(config.destination),
-        framing_reasons=tuple(FramingReason),
+        framing_reasons=(*FramingReason, "incomplete"),
         tolerances=tuple(Tolerance),
         quarantine_reasons=("not_hl7", "truncated"),
         reasons=tuple(content.policy.reasons),
