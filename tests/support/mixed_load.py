@@ -16,8 +16,6 @@ from tests.support.conservation import RunLedger
 from tests.support.node import accept
 from tests.support.orders import CHEST_FILM, order, order_group
 
-ANSWER_SECONDS_MAX = 1.5
-"""How long the placer waits before it connects again and sends again."""
 SET_OF_THREE = ("72156^MRI C SPINE^C4", "72157^MRI T SPINE^C4", "72158^MRI L SPINE^C4")
 
 
@@ -27,10 +25,12 @@ class Load:
 
     Attributes:
         to_release: Orders that a reviewer will release.
+        answer_seconds_max: How long the placer waits before it connects again and sends again.
         happened: Called with a word at each step, before anything else is done.
     """
 
     rng: random.Random
+    answer_seconds_max: float = 1.5
     ledger: RunLedger = field(default_factory=RunLedger)
     to_release: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
@@ -146,7 +146,7 @@ class PlacerLine:
         code = ""
         while code != "AA":
             try:
-                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                async with asyncio.timeout(self._load.answer_seconds_max):
                     code = await self._exchange(raw)
             except (OSError, EOFError, TimeoutError):
                 self.hang_up()
