@@ -142,6 +142,7 @@ class _Turn:
         self._draft = Draft(view, parts.release)
         self._present: list[OrderDecision] = []
         self._delivered_keys: set[str] = set()
+        self._gone: list[OrderDecision] = []
         self._is_set_smaller = False
         self._replaced_count = 0
 
@@ -154,7 +155,7 @@ class _Turn:
         # A replacement is understood only after what it replaces.
         by_meaning = sorted(decision.orders, key=lambda order: _control(order) == REPLACEMENT_ORDER)
         unhandled = [order for order in by_meaning if not await self._handle(order, decision)]
-        fresh = [_never_held(order) if order.order_key in self._delivered_keys else order for order in unhandled]
+        fresh = [_never_held(order) if self._is_at_filler(order) else order for order in unhandled]
         fresh.sort(key=lambda order: order.group.number)
         plan = self._deciding.plan(self._view, fresh, first_part=self._draft.next_part) if fresh else None
         if plan is not None:
@@ -178,6 +179,9 @@ class _Turn:
             self._delivered_keys.add(order.order_key)
             return None
         return self._draft.current(entry)
+
+    def _is_at_filler(self, order: OrderDecision) -> bool:
+        return order.order_key in self._delivered_keys or self._parts.custody.passed.knows(order.order_key)
 
     async def _handle(self, order: OrderDecision, decision: MessageDecision) -> bool:
         """Step the order's own entry; False when the order is to be handled as a fresh one."""
@@ -302,6 +306,8 @@ class _Turn:
 
     def _add_plan(self, plan: MessagePlan, orders: Sequence[OrderDecision]) -> None:
         self._present.extend(orders)
+        held_keys = {part.order.order_key for part in plan.held}
+        self._gone = [order for order in orders if order.order_key not in held_keys]
         self._draft.skip_parts(len(plan.held) + (plan.forward is not None))
         if plan.forward is not None:
             self._draft.send(plan.forward, plan.forward_control_id, original=plan.original)
@@ -378,6 +384,8 @@ class _Turn:
         done = await parts.custody.take(intake, is_tracked=not parts.is_store)
         if not isinstance(done, IntakeDone):
             return done
+        for order in self._gone:
+            parts.custody.passed.note(order.order_key, order.order_control)
         return Taken(done=done, acknowledgment=acknowledgment, decision=decision)
 
 

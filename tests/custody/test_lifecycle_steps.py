@@ -325,6 +325,29 @@ async def test_an_order_placed_again_that_must_be_held_is_held_under_its_number(
         assert (await place.leaving(), place.arrived) == ([], [])
 
 
+@pytest.mark.hazard("H4")
+@pytest.mark.fault(22)
+@pytest.mark.parametrize("way", ["relayed", "split off", "delivered"])
+async def test_an_order_that_the_filler_has_is_not_held_when_it_is_placed_again(tmp_path: Path, way: str) -> None:
+    """It goes on annotated, and so does its cancel: held, the cancel would end here and the filler keep the order."""
+    async with ward(tmp_path) as place:
+        match way:
+            case "relayed":
+                await place.receive(new_order("A1", "PASS"))
+            case "split off":
+                await place.take(new_order("B1", "HOLD", extra_orders=(order_group("A1", procedure="PASS"),)))
+            case _:
+                await in_state(place, "A1", OrderState.DELIVERED)
+        await place.deliver()
+        for message in (said("A1", "NW", "again", word="HOLD"), said("A1", "CA")):
+            assert isinstance(await place.receive(message), PassOn)
+        assert [words_of(raw)[0] for raw in place.arrived[-2:]] == ["NW A1 HOLD", "CA A1 HOLD"]
+        assert b"H-REGIONAL" in place.arrived[-2]
+        assert isinstance(
+            await place.receive(said("A1", "NW", "anew", word="HOLD")), (Taken, PassOn)[way == "delivered"]
+        )
+
+
 async def test_one_message_may_say_two_things_about_one_order(tmp_path: Path) -> None:
     """CA and NW of one number in one message: cancelled, then ordered again."""
     async with ward(tmp_path) as place:

@@ -92,6 +92,8 @@ class Ward:
         if isinstance(result, PassOn):
             assert result.plan.forward is not None
             self.arrived.append(result.plan.forward)
+            for order in result.decision.orders if result.decision is not None else ():
+                self.custody.passed.note(order.order_key, order.order_control)
         return result
 
     async def take(self, raw: bytes) -> Taken:
