@@ -5,7 +5,7 @@ A route is a listener for placers, a policy and mode to decide by, and a destina
 """
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -122,6 +122,7 @@ class _Decider:
         evidence: PatientEvidence | None,
         as_of: datetime,
         waiting: Sequence[SetMember] = (),
+        withdrawn: Container[str] = (),
     ) -> MessageDecision:
         """Decide now; raises EvidenceNeeded when a source has to be asked first."""
         began = time.perf_counter()
@@ -133,6 +134,7 @@ class _Decider:
             as_of=as_of,
             waiting=siblings,
             ours=self._ours,
+            withdrawn=withdrawn,
             window_seconds=self._window_seconds,
         )
         self._seconds.observe(time.perf_counter() - began)

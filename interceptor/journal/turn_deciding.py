@@ -3,7 +3,7 @@
 The evidence sources are asked once in a turn, and only when a decision cannot do without.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -75,21 +75,28 @@ class Deciding:
         """Decide a waiting order again beside *members*.
 
         It is decided within the whole message that it came in: a diagnosis or reason that stands in another order
-        of the message counts for it, as it did the first time.
+        of the message counts for it, as it did the first time. The message's other orders that are ours, or that the
+        message at hand is about, count for its set as they stand now, not as they came.
         """
-        for order in (await self.decide(MessageView(entry.source), members)).orders:
+        source = MessageView(entry.source)
+        here = set(order_keys_of(self._view))
+        index = self._parts.custody.index
+        moved = {key for key in order_keys_of(source) if key in here or index.of_key(key)} - {entry.order_key}
+        for order in (await self.decide(source, members, moved)).orders:
             if order.order_key == entry.order_key:
                 content = MessageView(entry.content)
                 return order.with_group(order_groups(content)[0])
         return (await self.decide(MessageView(entry.content), members)).orders[0]
 
-    async def decide(self, view: MessageView, members: Sequence[SetMember]) -> MessageDecision:
+    async def decide(
+        self, view: MessageView, members: Sequence[SetMember], withdrawn: Container[str] = ()
+    ) -> MessageDecision:
         """Decide *view* beside *members*; asks the evidence sources when the decision needs them."""
         try:
-            return self._parts.decide(view, self._evidence, self._now, members)
+            return self._parts.decide(view, self._evidence, self._now, members, withdrawn)
         except EvidenceNeeded:
             self._evidence = await self._parts.lookup(view)
-            return self._parts.decide(view, self._evidence, self._now, members)
+            return self._parts.decide(view, self._evidence, self._now, members, withdrawn)
 
     def plan(self, view: MessageView, orders: Sequence[OrderDecision], *, first_part: int) -> MessagePlan:
         """*first_part* 0: *view* is a part already, and keeps the control id that it was split off with."""

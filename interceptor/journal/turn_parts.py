@@ -1,6 +1,6 @@
 """What a turn is given, what it needs of its route, and what can come of it: values only."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,7 +55,8 @@ class TurnParts:
 
     Attributes:
         is_store: The route stores and acknowledges every message itself.
-        decide: Decide a message with the siblings that wait; raises EvidenceNeeded.
+        decide: Decide a message with the siblings that wait, and without its own orders (by key) that count no more;
+            raises EvidenceNeeded.
         lookup: Ask the evidence sources about a message's patient, within their budget.
         deadline: When an order taken now must leave at the latest.
         set_window_seconds: How long an order waits for its siblings; 0 does not park.
@@ -70,7 +71,9 @@ class TurnParts:
     listener: str
     is_store: bool
     custody: Custody
-    decide: Callable[[MessageView, PatientEvidence | None, datetime, Sequence[SetMember]], MessageDecision]
+    decide: Callable[
+        [MessageView, PatientEvidence | None, datetime, Sequence[SetMember], Container[str]], MessageDecision
+    ]
     lookup: Callable[[MessageView], Awaitable[PatientEvidence]]
     mode: Callable[[], RouteMode]
     no_hold: Callable[[], NoHoldReason | None]

@@ -1,6 +1,6 @@
 """Order sets across messages: siblings that wait for each other, leave together, and learn of a cancel."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,16 @@ async def test_a_cancelled_sibling_reopens_the_question_for_the_rest(tmp_path: P
         assert await place.leaving() == []
 
 
+async def test_a_sibling_that_was_cancelled_out_of_its_own_message_counts_no_more(tmp_path: Path) -> None:
+    """A1 and A2 came in one message; A1 is cancelled; A3 would complete the set only with A1."""
+    async with ward(tmp_path) as place:
+        await place.take(part("A1", 1) + order_group("A2", procedure="PART-2-3"))
+        await place.take(said("A1", "CA", word="PART-1-3"))
+        await place.take(part("A3", 3))
+        assert await states(place, "A1", "A2", "A3") == ["withdrawn", "parked", "parked"]
+        assert await place.leaving() == []
+
+
 async def test_a_change_that_completes_the_set_releases_the_siblings_too(tmp_path: Path) -> None:
     async with ward(tmp_path) as place:
         await place.take(part("A1", 1, 2))
@@ -139,11 +149,15 @@ def asking(decide: Decide) -> Decide:
     """A decision that always has to ask the evidence sources first."""
 
     def ask(
-        view: MessageView, evidence: PatientEvidence | None, as_of: datetime, members: Sequence[SetMember]
+        view: MessageView,
+        evidence: PatientEvidence | None,
+        as_of: datetime,
+        members: Sequence[SetMember],
+        withdrawn: Container[str],
     ) -> MessageDecision:
         if evidence is None:
             raise EvidenceNeeded
-        return decide(view, evidence, as_of, members)
+        return decide(view, evidence, as_of, members, withdrawn)
 
     return ask
 

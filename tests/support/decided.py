@@ -1,6 +1,6 @@
 """Decisions as a test wants them, on real messages: what becomes of an order then is what is tested."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 
 from interceptor.context.extract import OrderFacts
@@ -56,7 +56,7 @@ def decisions(view: MessageView, *dispositions: Disposition) -> list[OrderDecisi
     return [decided(view, group, one) for group, one in zip(order_groups(view), dispositions, strict=True)]
 
 
-Decide = Callable[[MessageView, PatientEvidence | None, datetime, Sequence[SetMember]], MessageDecision]
+Decide = Callable[[MessageView, PatientEvidence | None, datetime, Sequence[SetMember], Container[str]], MessageDecision]
 
 
 def decide_by_procedure(words: Mapping[str, Disposition] | None = None) -> Decide:
@@ -67,10 +67,15 @@ def decide_by_procedure(words: Mapping[str, Disposition] | None = None) -> Decid
     known = {"HOLD": HOLD, "NOTE": ANNOTATE, "PASS": PASS} | dict(words or {})
 
     def decide(
-        view: MessageView, _evidence: PatientEvidence | None, _as_of: datetime, members: Sequence[SetMember]
+        view: MessageView,
+        _evidence: PatientEvidence | None,
+        _as_of: datetime,
+        members: Sequence[SetMember],
+        withdrawn: Container[str],
     ) -> MessageDecision:
         groups = order_groups(view)
-        own = {order_key(view, group): _word(group) for group in groups if _is_judged(group)}
+        keys = {order_key(view, group): group for group in groups if _is_judged(group)}
+        own = {key: _word(group) for key, group in keys.items() if key not in withdrawn}
         orders = []
         for group in groups:
             word = _word(group) if _is_judged(group) else "PASS"

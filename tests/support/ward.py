@@ -194,7 +194,7 @@ def _turn_parts(custody: Custody, settings: Settings, clock: Clock, window: floa
         "listener": "main",
         "is_store": False,
         "custody": custody,
-        "decide": lambda view, evidence, at, members: settings.decide(view, evidence, at, members),
+        "decide": lambda *values: settings.decide(*values),
         "lookup": lookup,
         "mode": lambda: settings.mode,
         "no_hold": lambda: settings.no_hold,
