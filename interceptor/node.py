@@ -396,6 +396,7 @@ def _source_wiring(parts: _Parts, registry: SqliteRegistry) -> SourceWiring:
         give_up=parts.give_up,
         now=utc_now,
         others=(source,) if parts.config.has_registry else (),
+        registry=registry if parts.config.has_registry else None,
     )
 
 

@@ -10,9 +10,10 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,14 @@ from interceptor.evidence.fhir_failure import FhirReason
 from interceptor.evidence.fhir_http import AnswerLimits
 from interceptor.evidence.fhir_search import SearchOptions
 from interceptor.evidence.fhir_source import OF_THE_RECORD, FhirSourceOptions
+from interceptor.evidence.fhir_statement import answer_statement
 from interceptor.evidence.lookup import Lookup, LookupObserver, Source, systems_of
 from interceptor.evidence.patient_question import PatientQuestion
+from interceptor.evidence.registry import Registry
 from interceptor.evidence.retrospective import Retrospective, RetrospectiveParts, Tables
 from interceptor.evidence.retrospective_rows import MissedHold
+from interceptor.evidence.statement import Authorities
+from interceptor.journal.port import JournalUnavailable
 from interceptor.lifetime import running_tasks
 from interceptor.telemetry.events import (
     MISSED_HOLD_FOUND,
@@ -66,7 +71,7 @@ class SourceWiring:
     Attributes:
         give_up: A fault of our own ended a part that must live.
         others: Sources beside FHIR: the registry, where there is one.
-        store: Take a whole answer for later orders; must not wait.
+        registry: Where whole answers of FHIR servers are kept for later orders; None where nobody asks it.
     """
 
     config: Config
@@ -77,7 +82,7 @@ class SourceWiring:
     give_up: Callable[[BaseException], None]
     now: Callable[[], datetime]
     others: Sequence[Source] = ()
-    store: Callable[[PatientQuestion, PatientEvidence], None] = lambda _question, _evidence: None
+    registry: Registry | None = None
 
 
 class Sources:
@@ -89,6 +94,8 @@ class Sources:
         self._lookup: Lookup | None = None
         self._resting: set[str] = set()
         self._retrospective: Retrospective | None = None
+        registry = wiring.config.registry
+        self._authorities = Authorities(registry.authorities, registry.assigning_authority)
 
     @property
     def is_configured(self) -> bool:
@@ -119,9 +126,16 @@ class Sources:
         observer = LookupObserver(answered=answered, raised=raised)
         self._lookup = Lookup(sources, observer=observer, monotonic=time.monotonic) if sources else None
 
-    def landed(self, question: PatientQuestion, evidence: PatientEvidence) -> None:
-        """A source brought a whole answer, in time or late."""
-        self._wiring.store(question, evidence)
+    async def landed(self, name: str, question: PatientQuestion, evidence: PatientEvidence) -> None:
+        """A source brought a whole answer, in time or late: keep it, and look who waits for it."""
+        wiring = self._wiring
+        statement = answer_statement(
+            question, evidence, source=f"fhir.{name}", said_at=wiring.now(), authorities=self._authorities
+        )
+        if wiring.registry is not None and statement is not None:
+            # On a full disk what a server can be asked again gives way to orders.
+            with suppress(JournalUnavailable):
+                await wiring.registry.record((statement,), source=statement.source)
         if self._retrospective is not None:
             self._retrospective.answer_landed(question)
 
@@ -187,7 +201,7 @@ async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
                 fhir_settings(name, table, egfr_codes=egfr_codes(wiring.codes), environment=os.environ),
                 clock=FhirClock(now=wiring.now, monotonic=time.monotonic),
                 spawn=spawn,
-                landed=sources.landed,
+                landed=partial(_land, spawn, sources, name),
                 observer=_Observer(name=name, metrics=wiring.metrics.sources[name], log=wiring.log, sources=sources),
             )
             opened.append(await stack.enter_async_context(source))
@@ -198,6 +212,16 @@ async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
             # Flights end before the connections that they use are closed.
             tasks.cancel()
             await asyncio.sleep(0)
+
+
+def _land(
+    spawn: Callable[[Coroutine[Any, Any, None]], None],
+    sources: Sources,
+    name: str,
+    question: PatientQuestion,
+    evidence: PatientEvidence,
+) -> None:
+    spawn(sources.landed(name, question, evidence))
 
 
 async def _watched(flight: Coroutine[Any, Any, None], give_up: Callable[[BaseException], None]) -> None:
