@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interceptor.action.lifecycle import OrderState
-from interceptor.config.schema import FhirTable
+from interceptor.config.schema import FhirTable, RegistryTable
 from interceptor.control.client import request_async
 from interceptor.node import Node
 from interceptor.simulate.fhir_record import IDENTIFIER_SYSTEM
@@ -46,7 +46,12 @@ class Site:
 
 @asynccontextmanager
 async def site_of(
-    folder: Path, *, resources: list[dict[str, Any]] | None = None, fhir: dict[str, Any] | None = None, **changes: Any
+    folder: Path,
+    *,
+    resources: list[dict[str, Any]] | None = None,
+    fhir: dict[str, Any] | None = None,
+    registry: bool = False,
+    **changes: Any,
 ) -> AsyncIterator[Site]:
     """A site whose node enforces; *changes* are of the route, *fhir* of [fhir.epic]."""
     events = Events()
@@ -54,7 +59,8 @@ async def site_of(
         table = FhirTable.model_validate(
             {"base_url": server.base_url, "systems": {"HOSP": IDENTIFIER_SYSTEM}, **(fhir or {})}
         )
-        config = node_config(folder, filler_port=far.port, **changes).model_copy(update={"fhir": {"epic": table}})
+        tables = {"fhir": {"epic": table}, "registry": RegistryTable(enabled=registry)}
+        config = node_config(folder, filler_port=far.port, **changes).model_copy(update=tables)
         async with node_of(config, events) as node, placer_of(node) as placer:
             yield Site(node, placer, far, server, events)
 
@@ -157,6 +163,23 @@ async def test_missed_holds_are_found_when_a_server_comes_back(tmp_path: Path) -
         numbers = {order["placer_order_number"] for one in await site.missed() for order in one["orders"]}
         assert numbers == {"P0", "P1", "P2", "P3"}
         assert site.node.health.degraded == frozenset()
+
+
+async def test_what_a_server_said_is_in_the_registry_when_it_is_away(tmp_path: Path) -> None:
+    """Told once, then restarted and asked while the server is down: held by what the registry kept."""
+    async with site_of(tmp_path, registry=True) as site:
+        await site.placer.exchange(undiagnosed("P1"))
+        assert await site.held() == 1
+        await until(lambda: b'source_answers_total{result="ok",source="epic"} 1' in site.node.metrics.render())
+    async with site_of(tmp_path, registry=True) as site:
+        site.fhir.fault = Fault.SERVER_ERROR
+        await site.placer.exchange(undiagnosed("P2"))
+        assert await site.held() == 2
+        orders = (await site.ask("held_list"))["orders"]
+        newest = max(order["entry"] for order in orders)
+        decision = (await site.ask("held_show", entry=newest))["decision"]
+        assert site.filler.received == []
+    assert {one["source"] for one in decision["evidence"] if one["fact"] == "oncology"} == {"registry"}
 
 
 CANARY = "ZEBRACANARY"
