@@ -11,7 +11,7 @@ Source: docs/clinical/facts.md.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -26,11 +26,11 @@ from interceptor.context.order_facts import Evidence, ExceptionFinding, Oncology
 from interceptor.context.order_reading import Answer, OrderReading, read_order
 from interceptor.context.override import read_override
 from interceptor.context.patient import Condition, ConditionStatus, PatientEvidence
-from interceptor.context.procedure import read_procedure
+from interceptor.context.procedure import ProcedureMemory, read_procedure
 from interceptor.context.renal import read_filtration_rate
 from interceptor.context.site_profile import SiteProfile
 from interceptor.context.symptom import read_symptom
-from interceptor.context.text_matcher import TextMatcher
+from interceptor.context.text_matcher import TEXT_LENGTH_MAX, TextMatcher
 from interceptor.context.text_reading import Assertion, Mention, TextReading
 from interceptor.context.urgency import read_planned_start, read_urgency
 from interceptor.context.vocabulary import ControlKind, ExceptionKind, FactName, LookupStatus
@@ -49,11 +49,15 @@ class EvidenceNeeded(Exception):  # noqa: N818 - a question to the caller, not a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextTables:
-    """What facts are read by: codes, words, and what the site says of its feed."""
+    """What facts are read by: codes, words, and what the site says of its feed.
+
+    `procedures` remembers what it read by these tables; it changes how fast they are read, never what is read.
+    """
 
     codes: CodeTables
     text: TextMatcher
     site: SiteProfile
+    procedures: ProcedureMemory = field(default_factory=ProcedureMemory, init=False, compare=False, repr=False)
 
 
 class _ReadGroup:
@@ -66,13 +70,15 @@ class _ReadGroup:
         self.texts: tuple[StatedText, ...] = (*stated.reason_texts, *stated.problem_texts)
         self.readings: list[TextReading] = []
         self.mentions: list[PlacedMention] = []
-        for text in stated.reason_texts:
-            reading = matcher.read(text.text)
+        left = TEXT_LENGTH_MAX
+        for text in self.texts:
+            reading = matcher.read(text.text, length_max=left)
+            left = max(0, left - len(text.text))
             self.readings.append(reading)
-            self.mentions.extend(PlacedMention(mention=one, path=text.path) for one in reading.mentions)
-        for text in stated.problem_texts:
-            reading = matcher.read(text.text)
-            self.mentions.extend(PlacedMention(mention=one, path=text.path) for one in reading.mentions)
+            if reading.mentions:
+                self.mentions.extend([PlacedMention(mention=one, path=text.path) for one in reading.mentions])
+        # The texts of a problem list come last; they state no reason.
+        del self.readings[len(stated.reason_texts) :]
 
 
 class OrderFacts:
@@ -136,7 +142,10 @@ class OrderFacts:
         """The study that this order alone asks for."""
         procedure = self._procedure
         if procedure is None:
-            procedure, evidence = read_procedure(self._group, tables=self._tables.codes, site=self._tables.site)
+            tables = self._tables
+            procedure, evidence = read_procedure(
+                self._group, tables=tables.codes, site=tables.site, memory=tables.procedures
+            )
             self._procedure, self._evidence[FactName.PROCEDURE] = procedure, evidence
         return procedure
 

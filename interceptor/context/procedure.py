@@ -19,7 +19,7 @@ from interceptor.context.code_table import CodeTables, ProcedureCode
 from interceptor.context.coded_field import field_path
 from interceptor.context.order_facts import Evidence, Procedure
 from interceptor.context.procedure_name import classify_name
-from interceptor.context.site_profile import SiteProfile
+from interceptor.context.site_profile import PROCEDURE_FIELDS, SiteProfile
 from interceptor.context.vocabulary import (
     Contrast,
     EvidenceSource,
@@ -41,6 +41,9 @@ _COMPLETE_CLASSES = {
 }
 _TRIPLES = ((4, 5, 6), (1, 2, 3))
 _COMPONENT_COUNT = 6
+STUDY_COUNT_MAX = 4096
+"""Studies remembered at most: several times the catalogue of a hospital, some megabytes."""
+_STUDY_SIZE_MAX = 500
 
 
 class _Candidate:
@@ -142,21 +145,67 @@ def _standard_order(candidate: _Candidate, tables: CodeTables) -> tuple[Procedur
     return None
 
 
+_Study = tuple[Procedure, tuple[Evidence, ...]]
+
+
+class ProcedureMemory:
+    """Studies read before, by the exact bytes of the fields that state them.
+
+    A hospital orders from a catalogue of some hundreds of studies, so nearly every order repeats an earlier one's
+    bytes. Only for the code tables and the site profile that it was made for.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, ...], _Study] = {}
+
+    def find(self, key: tuple[bytes, ...]) -> _Study | None:
+        """What these fields state; None when they were not seen, or too long ago."""
+        return self._known.get(key)
+
+    def keep(self, key: tuple[bytes, ...], study: _Study) -> None:
+        """Remember a study; when there are STUDY_COUNT_MAX of them, begin anew."""
+        if len(self._known) >= STUDY_COUNT_MAX:
+            self._known.clear()
+        if sum(map(len, key)) <= _STUDY_SIZE_MAX:
+            self._known[key] = study
+
+
 def read_procedure(
-    group: OrderGroup, *, tables: CodeTables, site: SiteProfile
-) -> tuple[Procedure, tuple[Evidence, ...]]:
+    group: OrderGroup, *, tables: CodeTables, site: SiteProfile, memory: ProcedureMemory | None = None
+) -> _Study:
     """Return the study of one order, and the evidence for it.
 
     An order with several OBR is against the standard and seen in ORM: what they ask for is united like a set.
     """
     obrs = group.obrs
     if len(obrs) <= 1:
-        if group.obr is None:
+        if not obrs:
             return Procedure(procedure_class=ProcedureClass.NOT_SPINE), ()
-        procedure, evidence = _read_obr(group, group.obr, tables, site)
-        return procedure, () if evidence is None else (evidence,)
+        obr = obrs[0]
+        key = None if memory is None else _memory_key(obr, site)
+        if memory is None or key is None:
+            return _read_alone(group, obr, tables, site)
+        study = memory.find(key)
+        if study is None:
+            study = _read_alone(group, obr, tables, site)
+            memory.keep(key, study)
+        return study
     read = [_read_obr(group, obr, tables, site) for obr in obrs]
     return _unite([procedure for procedure, _ in read]), tuple(found for _, found in read if found is not None)
+
+
+def _memory_key(obr: Segment, site: SiteProfile) -> tuple[bytes, ...] | None:
+    """Everything that the study is read from; None where it is read from more than plain fields of the first OBR."""
+    if not obr.is_usual or obr.occurrence != 1 or site.procedure_fields != PROCEDURE_FIELDS:
+        return None
+    return obr.raw_field(4), obr.raw_field(44), obr.raw_field(46)
+
+
+def _read_alone(group: OrderGroup, obr: Segment, tables: CodeTables, site: SiteProfile) -> _Study:
+    procedure, evidence = _read_obr(group, obr, tables, site)
+    return procedure, () if evidence is None else (evidence,)
 
 
 def _unite(procedures: list[Procedure]) -> Procedure:

@@ -17,6 +17,7 @@ from interceptor.context.text_table import (
     Phrase,
     Term,
     TextTables,
+    TrieNode,
 )
 from interceptor.context.text_token import Tokens
 from interceptor.context.vocabulary import Onset
@@ -88,42 +89,68 @@ class Element:
         return not ONCOLOGY.isdisjoint(self.labels)
 
 
-def split_elements(tokens: Tokens, tables: TextTables) -> list[Element]:
-    """Return the elements of the whole text, in order, without gaps."""
-    words = tokens.words
+Part = tuple[int, int, Phrase | None]
+"""A run of tokens: index of the first, index after the last, and the phrase that it is, None for a single other word."""
+
+
+def split_parts(words: list[str], tables: TextTables) -> list[Part]:
+    """Return the parts of the whole text, in order, without gaps; corrects the spelling of *words* first."""
     _correct_spelling(words, tables)
-    root, skipped = tables.root, tables.skipped
+    root = tables.root
     count = len(words)
-    elements: list[Element] = []
+    parts: list[Part] = []
     index = 0
     while index < count:
         word = words[index]
         node = root.get(word)
         if node is None and word[0].isdigit():
             node = root.get(NUMBER)
-        best: Phrase | None = None
-        best_end = cursor = index + 1
-        skips = 0
-        while node is not None:
-            if node.phrase is not None:
-                best, best_end = node.phrase, cursor
-            following = None
-            while cursor < count:
-                word = words[cursor]
-                cursor += 1
-                following = node.get(word)
-                if following is None and word[0].isdigit():
-                    following = node.get(NUMBER)
-                if following is not None or word not in skipped or skips == SKIPPED_WORDS_MAX:
-                    break
-                skips += 1
-            node = following
-        element = _element(words, index, best_end, best)
+        if node is None:
+            parts.append((index, index + 1, None))
+            index += 1
+            continue
+        phrase, end = _longest_phrase(words, index + 1, node, tables.skipped)
+        parts.append((index, end, phrase))
+        index = end
+    return parts
+
+
+def _longest_phrase(
+    words: list[str], cursor: int, node: TrieNode | None, skipped: frozenset[str]
+) -> tuple[Phrase | None, int]:
+    """Walk the trie from the node of the word before *cursor*; return the longest phrase and the index after it."""
+    best: Phrase | None = None
+    best_end = cursor
+    count = len(words)
+    skips = 0
+    while node is not None:
+        if node.phrase is not None:
+            best, best_end = node.phrase, cursor
+        if not node:
+            break
+        following = None
+        while cursor < count:
+            word = words[cursor]
+            cursor += 1
+            following = node.get(word)
+            if following is None and word[0].isdigit():
+                following = node.get(NUMBER)
+            if following is not None or word not in skipped or skips == SKIPPED_WORDS_MAX:
+                break
+            skips += 1
+        node = following
+    return best, best_end
+
+
+def build_elements(tokens: Tokens, parts: list[Part]) -> list[Element]:
+    """Return an element for each part."""
+    words = tokens.words
+    elements = [_element(words, first, last, phrase) for first, last, phrase in parts]
+    for element in elements:
         if element.breaker is BreakerKind.QUESTION:
-            element.joins_previous = index > 0 and tokens.ends[index - 1] == tokens.starts[index]
-            element.joins_next = best_end < count and tokens.starts[best_end] == tokens.ends[best_end - 1]
-        elements.append(element)
-        index = best_end
+            first, last = element.first, element.last
+            element.joins_previous = first > 0 and tokens.ends[first - 1] == tokens.starts[first]
+            element.joins_next = last < len(words) and tokens.starts[last] == tokens.ends[last - 1]
     return elements
 
 

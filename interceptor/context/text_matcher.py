@@ -10,7 +10,7 @@ Source: CLINICAL section 3; docs/clinical/text.md.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from interceptor.context.text_element import Element, accept_terms, split_elements
+from interceptor.context.text_element import Element, Part, accept_terms, build_elements, split_parts
 from interceptor.context.text_folding import fold_onset
 from interceptor.context.text_onset import attach_onsets
 from interceptor.context.text_organ import settle_terms
@@ -20,7 +20,8 @@ from interceptor.context.text_table import Needs, Term, TextTables, build_text_t
 from interceptor.context.text_token import Tokens, tokenise
 
 TEXT_LENGTH_MAX = 8_000
-"""Characters read of one text; a reason for exam of the corpus has at most a few hundred."""
+"""Characters read of one text, and of all texts of one order together; a reason for exam of the corpus has at most a
+few hundred. It bounds how long one order can keep the others waiting."""
 
 _WORD_LENGTH_MIN = 3
 """Shorter unknown words state no reason: initials, marks, units."""
@@ -28,6 +29,13 @@ _WORD_LENGTH_MIN = 3
 _SYMPTOMS = frozenset({TextLabel.DEFICIT, TextLabel.RADICULAR, TextLabel.PAIN})
 
 _COUNTED = frozenset({Assertion.AFFIRMED, Assertion.SUSPECTED})
+
+_NO_MENTION = {
+    (other, truncated): TextReading(has_other_words=other, truncated=truncated)
+    for other in (False, True)
+    for truncated in (False, True)
+}
+"""The readings of texts without any term."""
 
 _ANY_TERM = Term(TextLabel.OTHER_REASON, "", False, "", Needs.NOTHING)  # noqa: FBT003  # not bone-tropic
 
@@ -38,21 +46,22 @@ class TextMatcher:
 
     tables: TextTables
 
-    def read(self, text: str) -> TextReading:
-        """Return what *text* says; offsets count characters of *text* from 0."""
+    def read(self, text: str, *, length_max: int = TEXT_LENGTH_MAX) -> TextReading:
+        """Return what *text* says; offsets count characters of *text* from 0, and `length_max` of them are read."""
         if not text:
             return NOTHING_READ
-        tokens, elements = self._elements(text)
+        tokens = tokenise(text[:length_max])
+        parts = split_parts(tokens.words, self.tables)
+        if not _has_terms(parts):
+            return _NO_MENTION[_has_other_words(tokens.words, parts), len(text) > length_max]
+        elements = self._elements(text, tokens, parts)
         assign_assertions(elements)
         mentions = _mentions(text, tokens, elements)
         return TextReading(
             mentions=mentions,
             onset=fold_onset(m.onset for m in mentions if m.label in _SYMPTOMS and m.assertion in _COUNTED),
-            has_other_words=any(
-                not element.known and len(element.word) >= _WORD_LENGTH_MIN and element.word.isalpha()
-                for element in elements
-            ),
-            truncated=len(text) > TEXT_LENGTH_MAX,
+            has_other_words=_has_other_words(tokens.words, parts),
+            truncated=len(text) > length_max,
         )
 
     def assertion_at(self, text: str, start_offset: int, end_offset: int) -> Assertion:
@@ -61,7 +70,7 @@ class TextMatcher:
         For any clinical term, in the tables or not ("no evidence of pneumonia"). Affirmed when the span holds no word.
         """
         tokens = tokenise(text[:TEXT_LENGTH_MAX])
-        elements = split_elements(tokens, self.tables)
+        elements = build_elements(tokens, split_parts(tokens.words, self.tables))
         inside = [
             index
             for index, element in enumerate(elements)
@@ -76,12 +85,12 @@ class TextMatcher:
         assign_assertions(merged)
         return target.assertion
 
-    def _elements(self, text: str) -> tuple[Tokens, list[Element]]:
-        tokens = tokenise(text[:TEXT_LENGTH_MAX])
-        elements = split_elements(tokens, self.tables)
-        settle_terms(elements, [text[tokens.starts[e.first] : tokens.ends[e.first]] for e in elements])
+    def _elements(self, text: str, tokens: Tokens, parts: list[Part]) -> list[Element]:
+        elements = build_elements(tokens, parts)
+        starts, ends = tokens.starts, tokens.ends
+        settle_terms(elements, [text[starts[first] : ends[first]] for first, _, _ in parts])
         attach_onsets(elements)
-        return tokens, elements
+        return elements
 
 
 def parse_text_tables(files: Mapping[str, str]) -> TextMatcher:
@@ -94,6 +103,20 @@ def parse_text_tables(files: Mapping[str, str]) -> TextMatcher:
         TextTableError: A file is missing or unknown, or a row is wrong; every problem with its file and line.
     """
     return TextMatcher(build_text_tables(files))
+
+
+def _has_terms(parts: Sequence[Part]) -> bool:
+    for _, _, phrase in parts:  # noqa: SIM110 - any() with a generator costs twice the time of the loop
+        if phrase is not None and phrase.terms:
+            return True
+    return False
+
+
+def _has_other_words(words: Sequence[str], parts: Sequence[Part]) -> bool:
+    for first, _, phrase in parts:
+        if phrase is None and len(words[first]) >= _WORD_LENGTH_MIN and words[first].isalpha():
+            return True
+    return False
 
 
 def _target(elements: Sequence[Element], inside: Sequence[int]) -> Element:

@@ -89,7 +89,7 @@ def settle_terms(elements: Sequence[Element], originals: Sequence[str]) -> None:
     ambiguous = [index for index, element in enumerate(elements) if element.ambiguous]
     text = _Text(elements, originals)
     # Words that need only neighbours come first, so that "cancer in the text" sees them.
-    for late in (False, True):
+    for late in (False, True) if ambiguous else ():
         text.look()
         for index in ambiguous:
             for term in elements[index].ambiguous:

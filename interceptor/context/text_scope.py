@@ -57,9 +57,14 @@ def assign_assertions(elements: Sequence[Element]) -> None:
             element.assertion = Assertion.NEGATED
         elif TextLabel.TRAUMA in element.labels and element.onset is Onset.NOT_NEW:
             element.assertion = Assertion.HISTORY
+    nearest = _mentions_near(elements)
     for index, element in enumerate(elements):
         cue, breaker = element.cue, element.breaker
         if cue is None and breaker not in _QUESTIONS:
+            continue
+        # Far from any mention a cue speaks of nothing, nor does one that only says again what the next one says: a text
+        # of nothing but cues must not take a walk for each.
+        if not nearest[index] or _is_said_again(elements, index):
             continue
         if breaker in _ANSWERS or _is_answer(elements, index):
             _answer(elements, index)
@@ -74,6 +79,31 @@ def assign_assertions(elements: Sequence[Element]) -> None:
             if cue.backward and (around or not covered):
                 _backward(elements, index, cue)
     _carry_treatment_back(elements)
+
+
+def _mentions_near(elements: Sequence[Element]) -> list[bool]:
+    """Tell for each element whether a mention stands within the window before or after it, or is itself."""
+    near = [False] * len(elements)
+    covered = 0
+    for index, element in enumerate(elements):
+        if element.terms:
+            first, last = max(covered, index - 1 - WINDOW), min(len(elements), index + 2 + WINDOW)
+            near[first:last] = [True] * (last - first)
+            covered = last
+    return near
+
+
+def _is_said_again(elements: Sequence[Element], index: int) -> bool:
+    """Tell whether the next element is the same cue ("no no", "???") and looks forward, as this one does."""
+    if index + 1 >= len(elements):
+        return False
+    element, after = elements[index], elements[index + 1]
+    if element.breaker is BreakerKind.QUESTION:
+        is_run = after.breaker is BreakerKind.QUESTION
+        return is_run and _asks_forward(elements, index) and _asks_forward(elements, index + 1)
+    cue = element.cue
+    is_repeated = cue is not None and cue is after.cue and element.word == after.word
+    return is_repeated and cue is not None and not cue.backward and element.breaker is None and not element.terms
 
 
 def _ends_item(elements: Sequence[Element], index: int) -> bool:

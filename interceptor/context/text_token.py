@@ -6,10 +6,12 @@ ends. Phrases of the tables are cut by the same function, so both sides always a
 """
 
 import re
-from dataclasses import dataclass
 
 # One pass, no alternative can match the same characters twice: linear time.
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:\.\d+)?|[\r\n]+|[^\w\s]|_")
+
+# What may be more or less than a token: an apostrophe, a hyphen, a line end. A full stop is looked for apart.
+_SIGNS = frozenset("'-\r\n")
 
 # Typographic signs of word processors, one character for one so that offsets hold.
 _PLAIN = str.maketrans(
@@ -119,19 +121,37 @@ _DANGLING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one text: three tuples of one length.
+    """The tokens of one text: three lists of one length.
+
+    Most texts of an order hold no mention, and nobody asks where their words stand: places are found when asked for.
 
     Attributes:
         words: Lower case, without apostrophes; a sentence or line end is ".", a soft line end ",".
-        starts: Offset of the first character, from 0.
-        ends: Offset after the last character.
     """
 
-    words: list[str]
-    starts: list[int]
-    ends: list[int]
+    __slots__ = ("_lowered", "_places", "words")
+
+    def __init__(self, lowered: str, words: list[str], places: tuple[list[int], list[int]] | None) -> None:
+        self.words = words
+        self._lowered = lowered
+        self._places = places
+
+    def _find_places(self) -> tuple[list[int], list[int]]:
+        if self._places is None:
+            spans = [match.span() for match in _TOKEN.finditer(self._lowered)]
+            self._places = ([start for start, _ in spans], [end for _, end in spans])
+        return self._places
+
+    @property
+    def starts(self) -> list[int]:
+        """Offsets of the first character of each, from 0."""
+        return self._find_places()[0]
+
+    @property
+    def ends(self) -> list[int]:
+        """Offsets after the last character of each."""
+        return self._find_places()[1]
 
 
 def lower_same_length(text: str) -> str:
@@ -147,6 +167,9 @@ def lower_same_length(text: str) -> str:
 def tokenise(text: str) -> Tokens:
     """Return the tokens of *text*; every offset lies inside it."""
     lowered = lower_same_length(text)
+    if _SIGNS.isdisjoint(lowered) and lowered.find(".", 0, -1) < 0:
+        # Every token stands for itself; a full stop at the very end is always an end.
+        return Tokens(lowered, _TOKEN.findall(lowered), None)
     words: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -171,7 +194,7 @@ def tokenise(text: str) -> Tokens:
         words.append(word)
         starts.append(start)
         ends.append(end)
-    return Tokens(words, starts, ends)
+    return Tokens(lowered, words, (starts, ends))
 
 
 def _inside_word(lowered: str, start: int, end: int) -> bool:

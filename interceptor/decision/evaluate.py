@@ -18,7 +18,7 @@ def evaluate(policy: Policy, case: OrderCase) -> Decision:
     """
     for compiled in policy.rows:
         if _hold_all(compiled.when, case):
-            gives = [give for give in compiled.gives if _hold_all(give.when, case)]
+            gives = [give for give in compiled.gives if (give.only(case) if give.only else _hold_all(give.when, case))]
             if gives:
                 return _decide(policy, compiled, gives, case)
     raise AssertionError("no row matched, though the policy was proven to decide every order")
@@ -40,11 +40,12 @@ def _decide(policy: Policy, compiled: CompiledRow, gives: list[CompiledGive], ca
             findings.setdefault(code, Finding(reason=code, row=None, sentence=policy.reasons[code].says))
     for give in gives[1:]:
         findings.setdefault(give.code, _finding(give, row.number, case))
+    escalate = gives[0].escalate if len(gives) == 1 else any(give.escalate for give in gives)
     return Decision(
         disposition=row.disposition,
         findings=tuple(findings.values()),
         policy=policy.identity,
-        escalate=True in [give.escalate for give in gives],
+        escalate=escalate,
         hold_deadline_seconds=row.hold_deadline_seconds,
         decide_again=row.decide_again,
         procedure=case.procedure,

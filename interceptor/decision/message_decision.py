@@ -173,8 +173,10 @@ def decide_message(
     completing = _judge(orders, known) if len(orders) > 1 or waiting else frozenset()
     return MessageDecision(
         orders=tuple(
-            _decide(view, order, content=content, known=known, completes_set=order.group.number in completing)
-            for order in orders
+            [
+                _decide(view, order, content=content, known=known, completes_set=order.group.number in completing)
+                for order in orders
+            ]
         )
     )
 

@@ -21,6 +21,8 @@ class CompiledGive:
     sentence: str
     escalate: bool
     when: tuple[Predicate, ...]
+    only: Predicate | None
+    """The one condition, where there is exactly one."""
     exception_kinds: frozenset[str]
     """The exceptions whose phrases fill {exception}."""
     finding: Finding | None
@@ -103,13 +105,15 @@ def _compile_row(row: Row, reasons: Mapping[str, Reason]) -> CompiledRow:
 
 
 def _compile_give(give: Give, reasons: Mapping[str, Reason], row_number: int) -> CompiledGive:
+    when = tuple(compile_condition(condition) for condition in give.when)
     sentence = give.says or reasons[give.code].says
     kinds = (condition.values for condition in give.when if condition.fact == "exceptions" and not condition.negated)
     return CompiledGive(
         code=give.code,
         sentence=sentence,
         escalate=give.escalate,
-        when=tuple(compile_condition(condition) for condition in give.when),
+        when=when,
+        only=when[0] if len(when) == 1 else None,
         exception_kinds=frozenset(value for values in kinds for value in values),
         finding=None if "{" in sentence else Finding(reason=give.code, row=row_number, sentence=sentence),
     )

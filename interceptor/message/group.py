@@ -63,10 +63,9 @@ class OrderGroup:
 def is_order_message(view: MessageView | Header) -> bool:
     """Whether the message is of a kind that carries orders."""
     message_type = view.message_type
-    if (message_type.code, message_type.trigger) in ORDER_MESSAGES:
-        return True
+    code, trigger = message_type.code, message_type.trigger
     # 2.1 knows no trigger in MSH-9.
-    return message_type.code == "ORM" and not message_type.trigger
+    return (code, trigger) in ORDER_MESSAGES or (code == "ORM" and not trigger)
 
 
 def _group_starts(view: MessageView) -> list[tuple[int, int]]:

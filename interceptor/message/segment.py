@@ -131,6 +131,11 @@ class Segment:
         return self._reader.raw[self.start : self.end]
 
     @property
+    def is_usual(self) -> bool:
+        """Whether equal bytes are equal text: the message is ASCII and has the delimiters that everyone uses."""
+        return self._reader.is_ascii and self._reader.encoding is USUAL_ENCODING
+
+    @property
     def is_absent(self) -> bool:
         """True for the stand-in for a segment that the message does not have: all its fields are empty."""
         return self.start == self.end

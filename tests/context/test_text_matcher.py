@@ -236,7 +236,7 @@ def steps(text: str) -> int:
     counting.update(tables.root)
     tables = type(tables)(counting, tables.vocabulary, tables.skipped, tables.deletions)
     CountingNode.asked = 0
-    text_element.split_elements(tokenise(text), tables)
+    text_element.split_parts(tokenise(text).words, tables)
     return CountingNode.asked
 
 
