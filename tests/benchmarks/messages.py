@@ -37,8 +37,8 @@ def build_admission() -> bytes:
     return _fill(message, b"NK1|%d|RELATIVE^NEXT^OF^KIN|SPO|2 EXAMPLE STREET^^TOWN^ST^00000|555-0101||EMC\r", 1500)
 
 
-def build_order(procedure: bytes, reason: bytes) -> bytes:
-    """ORM^O01 of about 1 KB with one order for *procedure*."""
+def build_order(procedure: bytes, reason: bytes, *, size: int = 1000) -> bytes:
+    """ORM^O01 with one order for *procedure*, filled with notes up to about *size* bytes."""
     message = (
         _header(b"ORM^O01^ORM_O01")
         + _PATIENT % b"2"
@@ -46,7 +46,7 @@ def build_order(procedure: bytes, reason: bytes) -> bytes:
         + (b"OBR|1|P" + NUMBER + b"^EHR||" + procedure + b"|||||||||||1234^PROVIDER^ONE^^^DR")
         + (b"|||||||||||^^^20260106080000^^R||||" + reason + b"\r")
     )
-    return _fill(message, b"NTE|%d||Clinical information was taken from the request form by the ordering desk.\r", 1000)
+    return _fill(message, b"NTE|%d||Clinical information was taken from the request form by the ordering desk.\r", size)
 
 
 def build_result(size: int) -> bytes:

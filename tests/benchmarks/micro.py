@@ -12,6 +12,7 @@ from pathlib import Path
 
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.context.patient import NO_EVIDENCE
+from interceptor.context.text_evaluation import parse_requisitions
 from interceptor.decision.message_decision import decide_message
 from interceptor.journal.port import Intake, MessageIdentity
 from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
@@ -21,7 +22,6 @@ from interceptor.wire.decoder import FrameDecoder
 from interceptor.wire.frame import encode_frame
 from tests.benchmarks.messages import (
     ADMISSION,
-    CHEST_ORDER,
     DOCUMENT,
     RESULT,
     SPINE_ORDER,
@@ -30,9 +30,14 @@ from tests.benchmarks.messages import (
     numbered,
 )
 
-_CANCER_ORDER = build_order(
-    b"72148^MRI LUMBAR SPINE WITHOUT CONTRAST^CPT", b"metastatic breast cancer, new back pain for two weeks"
-)
+_ORDER_SIZE = 1000
+_ORDER_COUNT = 400
+_SPINE_STUDIES = (
+    b"72148^MRI LUMBAR SPINE WITHOUT CONTRAST^CPT", b"72141^MRI CERVICAL SPINE WITHOUT CONTRAST^CPT",
+    b"72157^MRI THORACIC SPINE WITHOUT AND WITH^CPT", b"72131^CT LUMBAR SPINE WITHOUT CONTRAST^CPT",
+    b"36801-5^MR LUMBAR SPINE WO CONTRAST^LN", b"72158^MRI LUMBAR SPINE WITHOUT AND WITH^CPT",
+)  # fmt: skip
+_PRIORITY_WORDS = (b"R", b"ROUTINE", b"S", b"ASAP")
 
 
 def time_each(calls: Sequence[Callable[[], object]], seconds: float) -> float:
@@ -74,9 +79,29 @@ def report_decisions(seconds: float) -> Iterator[str]:
         mappings=find_mappings(), policy="spine-oncology", profile="default", site="example"
     )
     as_of = datetime.now(UTC)
+    studies, reasons = _read_catalogue(), _read_reasons()
+    chest_films = [
+        build_varied_order(studies[number % len(studies)], b"cough", (), number) for number in range(_ORDER_COUNT)
+    ]
+    spine_orders = [
+        build_varied_order(_SPINE_STUDIES[number % len(_SPINE_STUDIES)], reason, (), number)
+        for number, reason in enumerate(reasons[:_ORDER_COUNT])
+    ]
+    told_orders = [
+        build_varied_order(
+            _SPINE_STUDIES[number % len(_SPINE_STUDIES)], reason, reasons[number + 1 : number + 5], number
+        )
+        for number, reason in enumerate(reasons[:_ORDER_COUNT])
+    ]
+
+    def split(raw: bytes) -> None:
+        assert MessageView(raw).segments
 
     def decide(raw: bytes) -> None:
         decide_message(MessageView(raw), content=content, evidence=NO_EVIDENCE, as_of=as_of)
+
+    def read_text(reason: bytes) -> None:
+        content.tables.text.read(reason.decode("ascii"))
 
     for name, message in (
         ("ADT, 1.5 KB", ADMISSION),
@@ -84,12 +109,56 @@ def report_decisions(seconds: float) -> Iterator[str]:
         ("ORU, 50 KB", DOCUMENT),
     ):
         yield f"read the header: {name:<20}{_time_messages(peek_header, message, seconds):8.1f} us"
-    for name, message, goal in (
-        ("chest film", CHEST_ORDER, 30),
-        ("spine order, no cancer", SPINE_ORDER, 250),
-        ("spine order, cancer", _CANCER_ORDER, 250),
-    ):
-        yield f"decide: {name:<29}{_time_messages(decide, message, seconds):8.1f} us (goal {goal})"
+    films = time_each([partial(decide, raw) for raw in chest_films], seconds)
+    told = time_each([partial(decide, raw) for raw in told_orders], seconds)
+    spines = time_each([partial(decide, raw) for raw in spine_orders], seconds)
+    shallow = time_each([partial(split, raw) for raw in spine_orders], seconds)
+    texts = time_each([partial(read_text, reason) for reason in reasons], seconds)
+    worst = max(_time_worst_texts(content.tables.text.read))
+    yield f"split an order into its segments     {shallow:8.1f} us"
+    yield f"decide: any other study              {films:8.1f} us (goal 30), {films / shallow:5.1f} splits"
+    yield f"decide: spine order with a reason    {spines:8.1f} us (goal 250), {spines / shallow:5.1f} splits"
+    yield f"decide: the same, four clinical notes{told:8.1f} us"
+    yield f"read one text                        {texts:8.1f} us, none read before is kept"
+    yield f"read the worst 8,000 characters      {worst / 1000:8.1f} ms"
+
+
+def build_varied_order(study: bytes, reason: bytes, notes: Sequence[bytes], number: int) -> bytes:
+    """An order of about 1 KB whose study, reason, priority and notes differ from those of the orders beside it."""
+    message = numbered(build_order(study, reason, size=0), number)
+    message = message.replace(b"^^R|", b"^^" + _PRIORITY_WORDS[number % len(_PRIORITY_WORDS)] + b"|")
+    for place, note in enumerate(notes, start=1):
+        message += b"NTE|%d||" % place + note + b"\r"
+    while len(message) < _ORDER_SIZE:
+        message += b"NTE|9||Desk %d took order %d from the request form.\r" % (number % 7, number)
+    return message
+
+
+def _read_catalogue() -> list[bytes]:
+    """Studies that are not of the spine, as many as a hospital's catalogue has."""
+    parts = (b"CHEST", b"ABDOMEN", b"HAND", b"KNEE", b"FOOT", b"WRIST", b"PELVIS", b"SHOULDER", b"ELBOW", b"ANKLE")
+    return [
+        b"%05d^%s %d VIEWS VARIANT %d^CPT" % (71045 + number % 4, parts[number % len(parts)], 1 + number % 3, number)
+        for number in range(300)
+    ]
+
+
+def _read_reasons() -> list[bytes]:
+    """The requisition lines of the evaluation, without what a sender would have to escape."""
+    path = Path(__file__).parents[1] / "evaluation" / "requisitions.tsv"
+    lines = parse_requisitions(path.read_text(encoding="utf-8"))
+    plain = [line.text.translate(_DELIMITERS) for line in lines]
+    return [text.encode("ascii") for text in plain if text.isascii()]
+
+
+_DELIMITERS = {ord(character): " " for character in "|^~\\&\r\n"}
+
+
+def _time_worst_texts(read: Callable[[str], object]) -> Iterator[float]:
+    """Microseconds of texts that are made to be slow: cues without end, mentions without end, both."""
+    for pattern in ("? ", "no ", "ca ", "? ca ", "ca vs ", "s/p xrt ", "ca " + "? " * 20, "mets/"):
+        text = (pattern * 8000)[:8000]
+        yield time_each([partial(read, text)], 0.1)
 
 
 def _time_messages(work: Callable[[bytes], object], message: bytes, seconds: float) -> float:
