@@ -197,11 +197,12 @@ async def probe(settings: FhirSettings, *, clock: FhirClock) -> Capability:
     return Capability(
         software=str(name)[:60] if name else "unnamed software",
         version=str(version)[:20] if version else "unknown",
-        problems=tuple(_problems(statement)),
+        problems=tuple(capability_problems(statement)),
     )
 
 
-def _problems(statement: Mapping[str, Any]) -> list[str]:
+def capability_problems(statement: Mapping[str, Any]) -> list[str]:
+    """What a CapabilityStatement lacks of what we ask for, each as a sentence."""
     problems = []
     version = statement.get("fhirVersion")
     if not isinstance(version, str) or not version.startswith(("4.0", "4.3")):
