@@ -303,11 +303,11 @@ async def _load_custody(parts: _Parts) -> Custody:
     custody.on_moved(custody_log(metrics=parts.metrics, now=utc_now, log=parts.log))
     recovered = await parts.journal.recover_outbox(at=utc_now())
     await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
-    unknown = sorted({order.route for order in custody.orders()} - set(parts.config.route))
+    unknown = sorted({order.route for order in custody.index.orders()} - set(parts.config.route))
     if unknown:
         detail = f"orders of route {', '.join(unknown)} are in custody: keep it configured until they have left"
         raise JournalRefused(JournalReason.SETTINGS, detail)
-    states = Counter(order.state for order in custody.orders())
+    states = Counter(order.state for order in custody.index.orders())
     parts.log.event(
         CUSTODY_RECOVERED,
         held=states[OrderState.HELD],
@@ -474,7 +474,7 @@ def _status(
     parts: _Parts, custody: Custody, destinations: Mapping[str, Destination]
 ) -> Callable[[], Mapping[str, object]]:
     def status() -> Mapping[str, object]:
-        states = Counter(order.state.value for order in custody.orders())
+        states = Counter(order.state.value for order in custody.index.orders())
         return {
             "node": parts.config.node.name,
             "version": __version__,

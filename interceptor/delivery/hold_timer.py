@@ -60,7 +60,7 @@ class HoldTimer:
 
     async def look(self) -> None:
         """End the wait of every order whose deadline has passed."""
-        waiting = [order for order in self._custody.orders() if order.deadline_at is not None]
+        waiting = [order for order in self._custody.index.orders() if order.deadline_at is not None]
         known = {(order.entry_id, order.deadline_at) for order in waiting}
         self._due_at = {key: due for key, due in self._due_at.items() if key in known}
         for order in waiting:

@@ -101,10 +101,6 @@ class Custody:
         """Whether an order of any of these sets waits here, or is just about to."""
         return any(key in self._turn_counts or self.index.of_set(key) for key in set_keys if key)
 
-    def orders(self) -> tuple[OpenOrder, ...]:
-        """All orders that are PARKED, HELD or QUEUED, the earliest first."""
-        return self.index.orders()
-
     # Turns and changes.
 
     @asynccontextmanager

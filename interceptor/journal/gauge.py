@@ -75,7 +75,7 @@ class Gauges:
         self._degrade(DegradedReason.JOURNAL_UNAVAILABLE, not works)
 
     def _show_waiting(self) -> None:
-        orders = self._custody.orders()
+        orders = self._custody.index.orders()
         held: Counter[tuple[str, str]] = Counter()
         parked: Counter[str] = Counter()
         oldest: dict[str, float] = {}

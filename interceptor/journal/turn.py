@@ -196,22 +196,9 @@ class _Turn:
             return True
         return False
 
-    def _event(self, order: OrderDecision, entry: Entry) -> LifecycleEvent:
-        """What the placer's word does to *entry*."""
-        event = control_event(order.order_control)
-        is_waiting = entry.state in WAITING_STATES
-        if event is LifecycleEvent.RELEASE_REQUESTED and self._parts.placer_release and is_waiting:
-            return event if entry.damaged else LifecycleEvent.RELEASE_GRANTED
-        if entry.state is OrderState.DEAD and event not in (LifecycleEvent.CANCELLED, LifecycleEvent.CHANGED):
-            return LifecycleEvent.FOLLOWED
-        if entry.state in UNSEEN_ENDS and event is LifecycleEvent.REPLACED_BY:
-            # There is nothing to replace, and nothing that the filler would know: the old order stays ended.
-            return LifecycleEvent.CANCELLED
-        return event
-
     async def _step(self, order: OrderDecision, entry: Entry) -> bool:
         """Move *entry* by what the placer says of it; False when the order is to be handled as a fresh one."""
-        event = self._event(order, entry)
+        event = _event_of(order, entry, placer_release=self._parts.placer_release)
         if (entry.state, event) not in TRANSITIONS:
             return False
         is_waiting = entry.state in WAITING_STATES
@@ -387,6 +374,20 @@ class _Turn:
         for order in self._gone:
             parts.custody.passed.note(order.order_key, order.order_control)
         return Taken(done=done, acknowledgment=acknowledgment, decision=decision)
+
+
+def _event_of(order: OrderDecision, entry: Entry, *, placer_release: bool) -> LifecycleEvent:
+    """What the placer's word does to *entry*."""
+    event = control_event(order.order_control)
+    is_waiting = entry.state in WAITING_STATES
+    if event is LifecycleEvent.RELEASE_REQUESTED and placer_release and is_waiting:
+        return event if entry.damaged else LifecycleEvent.RELEASE_GRANTED
+    if entry.state is OrderState.DEAD and event not in (LifecycleEvent.CANCELLED, LifecycleEvent.CHANGED):
+        return LifecycleEvent.FOLLOWED
+    if entry.state in UNSEEN_ENDS and event is LifecycleEvent.REPLACED_BY:
+        # There is nothing to replace, and nothing that the filler would know: the old order stays ended.
+        return LifecycleEvent.CANCELLED
+    return event
 
 
 def _never_held(order: OrderDecision) -> OrderDecision:

@@ -142,7 +142,7 @@ async def test_siblings_that_come_at_the_same_moment_see_each_other(tmp_path: Pa
         await both(*(place.receive(raw) for raw in parts))
         arrived = await place.deliver()
         assert sorted(arrived) == sorted(parts)
-        assert place.custody.orders() == ()
+        assert place.custody.index.orders() == ()
 
 
 def asking(decide: Decide) -> Decide:

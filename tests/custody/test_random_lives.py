@@ -97,19 +97,19 @@ async def live(folder: Path, steps: list[str]) -> Life:
                 await place.timer.look()
                 await place.deliver()
                 await check(place)
-                assert place.custody.orders() == ()
+                assert place.custody.index.orders() == ()
             life.arrived.extend(place.arrived)
     return life
 
 
 async def check(place: Ward) -> None:
     """The index says what the journal says, and nothing waits without an end."""
-    for order in place.custody.orders():
+    for order in place.custody.index.orders():
         entry = await place.journal.entry(order.entry_id)
         assert entry is not None
         assert (entry.state, entry.version) == (order.state, order.version)
     open_count = len(await place.journal.open_entries())
-    assert open_count == len(place.custody.orders()) <= 1
+    assert open_count == len(place.custody.index.orders()) <= 1
     waiting = await place.leaving()
     assert place.custody.index.is_queued(["A1^EPIC"]) is bool(waiting)
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.fault(1)
 
 
 def shown(place: Ward) -> list[tuple[str, str, int]]:
-    return [(order.order_key, order.state.value, order.version) for order in place.custody.orders()]
+    return [(order.order_key, order.state.value, order.version) for order in place.custody.index.orders()]
 
 
 async def test_what_waits_waits_on_with_what_was_said_behind_it(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def test_a_held_order_is_durable_acknowledged_and_kept_from_the_filler(tmp
         assert entry.deadline_at == START + timedelta(hours=4)
         assert (await place.leaving(), place.arrived) == ([], [])
         assert await place.notices() == ["A1 OH HD"]
-        assert [order.order_key for order in place.custody.orders()] == ["A1^EPIC"]
+        assert [order.order_key for order in place.custody.index.orders()] == ["A1^EPIC"]
 
 
 async def test_an_order_that_may_have_siblings_is_parked_first_and_the_placer_is_not_told_yet(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_where_nothing_may_be_held_the_order_goes_on_annotated(tmp_path: P
         result = await place.receive(new_order("A1", "HOLD"))
         assert isinstance(result, PassOn)
         assert (result.plan.not_held, result.plan.disposition) == (reason, Disposition.ANNOTATE)
-        assert place.custody.orders() == ()
+        assert place.custody.index.orders() == ()
 
 
 async def test_in_shadow_a_would_be_hold_passes_unchanged(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ async def test_a_resend_gets_the_same_answer_and_changes_nothing(tmp_path: Path)
         again = await place.receive(raw)
         assert isinstance(again, AlreadyTaken)
         assert again.answer.acknowledgment == first.acknowledgment
-        assert len(place.custody.orders()) == 1
+        assert len(place.custody.index.orders()) == 1
         assert (await place.entry("A1")).version == 1
     async with ward(tmp_path) as place:
         again = await place.receive(raw)
@@ -169,7 +169,7 @@ async def test_one_message_that_comes_twice_at_once_is_taken_once(tmp_path: Path
     async with ward(tmp_path) as place:
         results = await both(*(place.receive(raw) for _ in range(5)))
         assert sorted(type(result).__name__ for result in results) == ["AlreadyTaken"] * 4 + ["Taken"]
-        assert len(place.custody.orders()) == 1
+        assert len(place.custody.index.orders()) == 1
 
 
 @pytest.mark.fault(20)
@@ -179,7 +179,7 @@ async def test_the_same_control_id_with_other_bytes_is_a_new_message_and_is_told
         first = await place.take(new_order("A1", "HOLD", mark="X"))
         other = await place.take(new_order("A2", "HOLD", mark="X").replace(b"A2X", b"A1X"))
         assert (first.done.control_id_reused, other.done.control_id_reused) == (False, True)
-        assert len(place.custody.orders()) == 2
+        assert len(place.custody.index.orders()) == 2
 
 
 @pytest.mark.fault(3)
@@ -191,7 +191,7 @@ async def test_with_a_full_disk_nothing_is_taken_and_what_we_have_can_still_leav
         with pytest.raises(JournalUnavailable) as refused:
             await place.receive(new_order("A2", "HOLD"))
         assert refused.value.reason is JournalReason.FULL
-        assert [order.order_key for order in place.custody.orders()] == ["A1^EPIC"]
+        assert [order.order_key for order in place.custody.index.orders()] == ["A1^EPIC"]
         assert not place.custody.concerns(MessageView(new_order("A2", "HOLD", mark="2")))
         assert isinstance(await place.receive(new_order("A3", "PASS")), PassOn)
         await place.act("held_release", "A1")

@@ -74,7 +74,7 @@ async def test_everything_arrives_once_in_the_order_it_was_queued(tmp_path: Path
         await is_drained(lane)
         assert ris.control_ids == [str(number) for number in range(1, 11)]
         assert {await state_of(lane, one) for one in done} == {OrderState.DELIVERED}
-        assert lane.custody.orders() == ()
+        assert lane.custody.index.orders() == ()
 
 
 async def test_what_is_queued_while_the_filler_is_away_arrives_in_order_afterwards(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ async def test_while_the_journal_is_away_the_timer_waits_and_tells_nobody_that_i
         place.clock.move(hours=4)
         await place.journal._writer.stop()
         await place.timer.look()
-        assert place.custody.orders()[0].state is OrderState.HELD
+        assert place.custody.index.orders()[0].state is OrderState.HELD
         assert "order_released_unreviewed" not in place.events.names
 
 

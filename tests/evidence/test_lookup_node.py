@@ -37,7 +37,7 @@ class Site:
         return await request_async(self.node.control_socket, command, **arguments)
 
     async def held(self) -> int:
-        return len([one for one in self.node.custody.orders() if one.state is OrderState.HELD])
+        return len([one for one in self.node.custody.index.orders() if one.state is OrderState.HELD])
 
     async def missed(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.ask("held_retrospective"))["missed"]

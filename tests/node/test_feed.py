@@ -29,7 +29,7 @@ async def is_held(node: Node) -> bool:
     """Whether an order that states no diagnosis is held."""
     async with placer_of(node) as placer:
         await placer.exchange(ORDER)
-    return bool(node.custody.orders())
+    return bool(node.custody.index.orders())
 
 
 def metric(node: Node, name: str, **labels: str) -> float:

@@ -261,7 +261,7 @@ async def test_without_a_journal_a_person_is_told_that_nothing_happened(tmp_path
         code, words = await refusal(place.desk["held_release"]({"entry": entry_id, "actor": "ann"}))
         assert code == "journal_unavailable"
         assert words.startswith("nothing was changed: the journal is ")
-        assert place.custody.orders()[0].state is OrderState.HELD
+        assert place.custody.index.orders()[0].state is OrderState.HELD
 
 
 def new_part(number: str) -> bytes:
