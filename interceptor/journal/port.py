@@ -494,7 +494,7 @@ class Journal(Protocol):
         """Links of the chain, oldest first."""
 
     async def probe(self, *, at: datetime) -> None:
-        """Write and commit one row, to learn whether the journal can.
+        """Write and commit one row as a new message would, to learn whether the journal can.
 
         Raises:
             JournalUnavailable, JournalBroken: It cannot.

@@ -318,8 +318,10 @@ class SqliteJournal:
         return await self._readers.read(partial(sqlite_entry.audit_rows, entry_id=entry_id, limit=min(limit, ROWS_MAX)))
 
     async def probe(self, *, at: datetime) -> None:
-        """Write and commit one row."""
-        await self._writer.submit(partial(sqlite_restore.set_meta, name="probed_at", value=instant_text(at)))
+        """Write and commit one row, as a new message would: on a disk that is nearly full it is refused too."""
+        await self._writer.submit(
+            partial(sqlite_restore.set_meta, name="probed_at", value=instant_text(at)), takes_custody=True
+        )
 
     async def _entries(self, query: str, parameters: tuple[object, ...]) -> tuple[Entry, ...]:
         return await self._readers.read(partial(sqlite_entry.read_entries, query=query, parameters=parameters))

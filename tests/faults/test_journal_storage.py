@@ -107,7 +107,9 @@ async def test_when_free_space_runs_low_new_custody_is_refused_before_anything_f
             await journal.record_intake(held_intake("1"))
         assert caught.value.reason is JournalReason.FULL
         assert journal.status == "full"
-        await journal.probe(at=NOW)
+        # Whoever asks whether orders can be held must be told no.
+        with pytest.raises(JournalUnavailable):
+            await journal.probe(at=NOW)
 
 
 @pytest.mark.fault(4)
