@@ -1,5 +1,6 @@
 """What other sources know of a patient: diagnoses, allergies, laboratory values, earlier studies.
 
-In: a FHIR R4 Bundle; later a registry and a FHIR server. Out: `PatientEvidence` (context). Never here: what
-any of it means for an order, and nothing of a patient in an error, a log or a URL that is logged.
+In: an order's patient; messages of feeds, files to import, answers of FHIR servers. Out: `PatientEvidence` (context),
+from all sources inside one budget; and which orders would have been held, had a source answered in time.
+Never done here: what any of it means for an order; and nothing of a patient in an error, a log or a URL that is logged.
 """
