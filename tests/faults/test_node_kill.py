@@ -129,7 +129,7 @@ def promised_places(load: Load, kept: Kept) -> list[str]:
     """Held orders stay held, released ones have left, and nobody's cancel came to nothing."""
     found = []
     for number in sorted(load.held - load.cancelled):
-        state = kept.entries[number].state.value if number in kept.entries else "unknown"
+        state = kept.states[number].value if number in kept.states else "unknown"
         wanted = "delivered" if number in load.to_release else "held"
         if state != wanted:
             found.append(f"{number} is {state}, not {wanted}")

@@ -106,14 +106,14 @@ class Kept:
     """What the journal has at the end.
 
     Attributes:
-        entries: The newest entry of each order, by placer order number.
+        states: Where the newest entry of each order stands, by placer order number.
         taken: SHA-256 of every message that we answered for.
         queued: What waits for the filler.
         dead: What the filler refused.
         problems: What the journal's own verification found.
     """
 
-    entries: dict[str, Entry]
+    states: dict[str, OrderState]
     taken: frozenset[bytes]
     queued: frozenset[Unit]
     dead: frozenset[Unit]
@@ -129,7 +129,7 @@ async def read_journal(path: Path) -> Kept:
             if known is None or known.entry_id < entry.entry_id:
                 entries[entry.placer_order_number] = entry
         return Kept(
-            entries=entries,
+            states={number: entry.state for number, entry in entries.items()},
             taken=frozenset(await journal.recent_digests(since=datetime(2000, 1, 1, tzinfo=UTC))),
             queued=_units(await journal.undelivered_rows()),
             dead=_units(await journal.dead_letters(limit=1_000_000)),
@@ -174,8 +174,7 @@ def balance(ledger: RunLedger, kept: Kept, *, is_relay: bool = True) -> Balance:
 
 def _place(unit: Unit, copies: dict[Unit, list[Message]], kept: Kept, problems: list[str]) -> str:
     """Where an acknowledged unit is; anything but exactly one place is a problem."""
-    entry = kept.entries.get(unit[0]) if unit[0] else None
-    state = None if entry is None else entry.state
+    state = kept.states.get(unit[0])
     places = []
     if unit in kept.dead:
         places.append("dead")
@@ -261,7 +260,7 @@ def _inversions(ledger: RunLedger, kept: Kept, *, is_relay: bool) -> Iterator[st
     last: dict[int, int] = {}
     for one in ledger.sent.values():
         is_queued = is_relay and sha256(one.message.raw).digest() in kept.taken
-        if is_queued or any(unit[0] in kept.entries for unit in one.message.units):
+        if is_queued or any(unit[0] in kept.states for unit in one.message.units):
             continue
         for unit in one.message.units:
             arrived = first.get(unit)
