@@ -6,9 +6,23 @@ import sys
 import typer
 
 from interceptor import __version__
-from interceptor.cli import check, demo, doctor, explain, held, inspect, journal, listen, mode, policy, run, send
+from interceptor.cli import (
+    check,
+    demo,
+    doctor,
+    explain,
+    held,
+    inspect,
+    journal,
+    listen,
+    mode,
+    policy,
+    registry,
+    run,
+    send,
+)
 
-COMMAND_GROUPS = (demo, run, check, doctor, explain, policy, inspect, held, mode, journal, send, listen)
+COMMAND_GROUPS = (demo, run, check, doctor, explain, policy, inspect, held, mode, journal, registry, send, listen)
 """In the order of the help page: what a newcomer needs first."""
 
 

@@ -1,6 +1,7 @@
 """The reference page of the configuration, built from the schema's own docstrings (docs/reference/config.md)."""
 
 import json
+from collections import abc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
@@ -88,7 +89,8 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     if field.default is None:
         return "none"
-    value = str(field.default) if isinstance(field.default, Address | Path) else field.default
+    default = field.get_default(call_default_factory=True)
+    value = str(default) if isinstance(default, Address | Path) else default
     return f"`{json.dumps(value)}`"
 
 
@@ -105,6 +107,7 @@ def _kind(field: FieldInfo, table: type[BaseModel], key: str) -> str:
         Path: "path",
         Address: "`host:port`",
     }
-    word = words.get(annotation, "list of texts" if get_origin(annotation) is tuple else "text")
+    collections: Mapping[Any, str] = {tuple: "list of texts", abc.Mapping: "table of texts"}
+    word = words.get(annotation, collections.get(get_origin(annotation), "text"))
     limits = describe_range(table, key)
     return f"{word}, {limits}" if limits else word

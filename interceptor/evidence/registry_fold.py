@@ -181,8 +181,22 @@ def fold_person(start: Iterable[int], rows: PatientRows) -> FoldedPerson:
     """Who is one person with these identifiers."""
     active = [link for link in rows.links if link.is_active]
     doubtful = [link for link in active if _is_doubtful(link, rows.identifiers)]
-    ids = reach(start, [link for link in active if link not in doubtful])
+    believed = [link for link in active if link not in doubtful]
+    ids = reach(start, [*believed, *_untyped_links(rows.identifiers.values())])
     return FoldedPerson(ids=ids, has_doubt=any(link.first_id in ids or link.second_id in ids for link in doubtful))
+
+
+def _untyped_links(identifiers: Iterable[IdentifierRow]) -> list[LinkRow]:
+    """One number with and without a type is one number, unless it stands under several types."""
+    by_number: dict[tuple[str, str], list[IdentifierRow]] = {}
+    for row in identifiers:
+        by_number.setdefault((row.identifier.value, row.identifier.authority), []).append(row)
+    return [
+        LinkRow(rows[0].identifier_id, other.identifier_id, linked_from=None, linked_at=None)
+        for rows in by_number.values()
+        if len({row.identifier.type for row in rows} - {""}) <= 1
+        for other in rows[1:]
+    ]
 
 
 def standing_facts(ids: frozenset[int], rows: PatientRows) -> tuple[FactRow, ...]:

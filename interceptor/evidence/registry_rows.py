@@ -116,18 +116,30 @@ def _identifier_row(row: Sequence[Any]) -> IdentifierRow:
 
 
 def _follow_links(connection: Connection, known: dict[int, IdentifierRow]) -> bool:
-    """Add the identifiers that links lead to; False when there are too many."""
+    """Add the identifiers that links lead to, and the same numbers without a type; False when there are too many."""
     waiting = list(known)
     while waiting:
-        for (identifier_id,) in connection.execute(_LINKED, (waiting.pop(), IDENTIFIERS_MAX + 1)).fetchall():
-            if identifier_id in known:
+        row = known[waiting.pop()]
+        found = [
+            linked
+            for (identifier_id,) in connection.execute(_LINKED, (row.identifier_id, IDENTIFIERS_MAX + 1)).fetchall()
+            for linked in connection.execute(_IDENTIFIER_BY_ID, (identifier_id,))
+        ]
+        for linked in map(_identifier_row, [*found, *_same_number(connection, row.identifier)]):
+            if linked.identifier_id in known:
                 continue
             if len(known) >= IDENTIFIERS_MAX:
                 return False
-            for row in connection.execute(_IDENTIFIER_BY_ID, (identifier_id,)):
-                known[identifier_id] = _identifier_row(row)
-                waiting.append(identifier_id)
+            known[linked.identifier_id] = linked
+            waiting.append(linked.identifier_id)
     return True
+
+
+def _same_number(connection: Connection, one: PatientIdentifier) -> list[Any]:
+    """The rows of the same number without a type; for one without a type the typed row, where there is one type only."""
+    rows = connection.execute(_MATCHING, (one.value, one.authority, one.type, one.type)).fetchall()
+    types = {row[3] for row in rows} - {""}
+    return rows if len(types) <= 1 else []
 
 
 def _load_facts(connection: Connection, identifier_id: int) -> Iterator[FactRow]:

@@ -15,6 +15,7 @@ from interceptor.evidence.registry import Forgotten, ImportPlace
 from interceptor.evidence.registry_fold import fold_person, microseconds
 from interceptor.evidence.registry_rows import Connection, load_patient
 from interceptor.evidence.statement import (
+    CODINGS_MAX,
     KEY_SIZE_MAX,
     TEXT_SIZE_MAX,
     Fact,
@@ -260,7 +261,7 @@ def _coding_values(fact: Fact) -> tuple[str, str, str, str]:
 def _more_codings(codings: Sequence[Coding]) -> str:
     if not codings:
         return ""
-    return json.dumps([[one.system, one.code, one.display[:TEXT_SIZE_MAX]] for one in codings[:10]])
+    return json.dumps([[one.system, one.code, one.display[:TEXT_SIZE_MAX]] for one in codings[: CODINGS_MAX - 1]])
 
 
 def _stored(text: str, size_max: int) -> str:

@@ -19,6 +19,8 @@ from interceptor.context.patient import Coding
 TEXT_SIZE_MAX = 500
 """Longest text that is kept of one fact, in characters: names of diagnoses are shorter, notes are not evidence."""
 KEY_SIZE_MAX = 200
+CODINGS_MAX = 10
+"""Codings that are kept of one fact."""
 
 _OID_PREFIXES = ("urn:oid:", "oid:")
 

@@ -10,7 +10,18 @@ from datetime import date, datetime
 from typing import Any
 
 from interceptor.context.patient import Coding
-from interceptor.evidence.statement import Fact, FactKind, Link, PatientIdentifier, Snapshot, Standing, Statement
+from interceptor.evidence.statement import (
+    CODINGS_MAX,
+    KEY_SIZE_MAX,
+    TEXT_SIZE_MAX,
+    Fact,
+    FactKind,
+    Link,
+    PatientIdentifier,
+    Snapshot,
+    Standing,
+    Statement,
+)
 
 
 class StatementError(ValueError):
@@ -45,12 +56,12 @@ def _identifier_json(one: PatientIdentifier) -> list[str]:
 def _fact_json(fact: Fact) -> dict[str, object]:
     return _stated(
         kind=fact.kind.value,
-        key=fact.key,
-        scope=fact.scope,
+        key=fact.key[:KEY_SIZE_MAX],
+        scope=fact.scope[:KEY_SIZE_MAX],
         standing=fact.standing.value,
-        codings=[[one.system, one.code, one.display] for one in fact.codings],
-        text=fact.text,
-        detail=fact.detail,
+        codings=[[one.system, one.code, one.display[:TEXT_SIZE_MAX]] for one in fact.codings[:CODINGS_MAX]],
+        text=fact.text[:TEXT_SIZE_MAX],
+        detail=fact.detail[:TEXT_SIZE_MAX],
         value=fact.value,
         onset=fact.onset.isoformat() if fact.onset else "",
         recorded=fact.recorded.isoformat() if fact.recorded else "",

@@ -146,6 +146,30 @@ async def test_identifiers_that_nobody_linked_are_one_person_when_each_has_the_b
     assert codes(answer) == ["C50.911", "M54.50"]
 
 
+async def test_a_number_without_a_type_is_the_same_number_also_behind_a_merge(tmp_path: Path) -> None:
+    old, new, untyped = number("1001"), number("2002"), number("1001", kind="")
+    statements = [
+        said(condition(), of=[untyped], birth_date="", sex="", source="csv"),
+        said(condition(BACK_PAIN), of=[old]),
+        said(of=[new], links=(merge(old, new),), minute=5),
+    ]
+    async with open_registry(tmp_path / "journal.db") as (registry, _):
+        await record_all(registry, statements)
+        for asked in (old, untyped, new):
+            assert codes(await ask(registry, asked)) == ["C50.911", "M54.50"]
+
+
+async def test_a_number_that_stands_under_two_types_is_ambiguous_without_one(tmp_path: Path) -> None:
+    statements = [
+        said(condition(), birth_date=""),
+        said(condition(BACK_PAIN), of=[number("1001", kind="PI")], birth_date=""),
+    ]
+    async with open_registry(tmp_path / "journal.db") as (registry, _):
+        await record_all(registry, statements)
+        assert (await ask(registry, number("1001", kind=""))).result is RegistryResult.AMBIGUOUS
+        assert codes(await ask(registry, number("1001", kind="PI"))) == ["M54.50"]
+
+
 async def test_a_merged_patient_is_found_under_both_numbers(tmp_path: Path) -> None:
     old, new = number("1001"), number("2002")
     statements = [said(condition(), of=[old]), said(of=[new], links=(merge(old, new),), minute=5)]
