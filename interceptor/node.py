@@ -13,10 +13,11 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from interceptor.action.lifecycle import LifecycleEvent, OrderState
 from interceptor.action.plan import RouteMode
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.schema import Config, RouteTable
-from interceptor.context.patient import PatientEvidence
 from interceptor.context.vocabulary import LookupStatus, UrgencyClass
 from interceptor.control.server import serve_control
 from interceptor.decision.clinical_content import ClinicalContent
@@ -37,7 +37,7 @@ from interceptor.evidence.fhir_source import RESULTS
 from interceptor.evidence.lookup import REGISTRY_SOURCE, RegistrySource
 from interceptor.evidence.registry import RegistryResult
 from interceptor.evidence.registry_sqlite import SqliteRegistry
-from interceptor.evidence.retrospective import Outcome, Retrospective
+from interceptor.evidence.retrospective import Outcome
 from interceptor.feed import FeedResult
 from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities
 from interceptor.journal.custody import Custody
@@ -52,12 +52,11 @@ from interceptor.journal_keeper import keep_journal, opened_journal, pruner
 from interceptor.lane import build_courier, build_destination, waker
 from interceptor.lifetime import Tasks, running_tasks
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
-from interceptor.message.view import MessageView
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.registry_desk import RegistryDesk
 from interceptor.review.route_desk import RouteDesk
 from interceptor.route import Route, RouteWiring, build_route, end_of_wait, would_be_held
-from interceptor.sources import Sources, SourceWiring, build_retrospective, open_sources, retrospective_handlers
+from interceptor.sources import Evidence, SourceWiring, open_evidence
 from interceptor.telemetry.events import (
     CONFIG_LOADED,
     CONTROL_FAILED,
@@ -249,36 +248,26 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     modes = await _load_modes(parts)
     recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
     registry = build_registry(config, parts.journal)
-    wiring = _source_wiring(parts, registry)
-    sources = await stack.enter_async_context(open_sources(wiring))
-    retrospective = _build_retrospective(parts, wiring, sources)
-    routes = _build_routes(parts, custody, destinations, modes, recorder, sources=sources, undecided=retrospective.note)
+    evidence = await stack.enter_async_context(_open_evidence(parts, registry))
+    routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence)
     gates = {name: route.gate for name, route in routes.items()}
-    desk = Desk(
-        DeskParts(
-            custody=custody,
-            release_parts=lambda name: routes[name].turn.release,
-            now=utc_now,
-            wake=waker(couriers.values()),
-            log=parts.log,
-        )
-    )
+    desk = _build_desk(parts, custody, routes, wake=waker(couriers.values()))
     route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
     registry_desk = RegistryDesk(registry, now=utc_now)
     handlers = {
         **desk.handlers(),
         **route_desk.handlers(),
         **registry_desk.handlers(),
+        **evidence.handlers(),
         "journal_prune": pruner(parts.journal),
     }
-    handlers |= retrospective_handlers(retrospective, unavailable=JournalUnavailable)
     await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=_tell_failure(parts)))
     for name, destination in destinations.items():
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, gates)
     parts.run(recorder.run(), name="recorder")
-    parts.run(retrospective.run(), name="retrospective")
+    parts.run(evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
     listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
     for feed in build_feeds(_feed_wiring(parts, registry, destinations)):
@@ -345,8 +334,7 @@ def _build_routes(
     modes: RouteModes,
     recorder: Recorder,
     *,
-    sources: Sources,
-    undecided: Callable[[str, MessageView], None],
+    evidence: Evidence,
 ) -> dict[str, Route]:
     change_mode = _mode_changer(parts, modes)
 
@@ -372,22 +360,36 @@ def _build_routes(
             give_up=parts.give_up,
             change_mode=change_mode,
             now=utc_now,
-            ask=sources.ask if sources.is_configured else None,
-            undecided=undecided,
+            ask=evidence.ask,
+            undecided=evidence.retrospective.note,
         )
         return build_route(wiring)
 
     return {name: build(name, table) for name, table in parts.config.route.items()}
 
 
-def _source_wiring(parts: _Parts, registry: SqliteRegistry) -> SourceWiring:
+def _build_desk(parts: _Parts, custody: Custody, routes: Mapping[str, Route], *, wake: Callable[[], None]) -> Desk:
+    return Desk(
+        DeskParts(
+            custody=custody,
+            release_parts=lambda name: routes[name].turn.release,
+            now=utc_now,
+            wake=wake,
+            log=parts.log,
+        )
+    )
+
+
+def _open_evidence(parts: _Parts, registry: SqliteRegistry) -> AbstractAsyncContextManager[Evidence]:
+    """The registry and FHIR servers, as far as they are configured, and the check of what went on without them."""
+    has_registry = parts.config.has_registry
     source = RegistrySource(
         registry=registry,
         authorities=registry_authorities(parts.config),
         now=utc_now,
         observe=parts.metrics.registry_lookups.count,
     )
-    return SourceWiring(
+    wiring = SourceWiring(
         config=parts.config,
         codes=parts.content.tables.codes,
         metrics=parts.metrics,
@@ -395,22 +397,10 @@ def _source_wiring(parts: _Parts, registry: SqliteRegistry) -> SourceWiring:
         log=parts.log,
         give_up=parts.give_up,
         now=utc_now,
-        others=(source,) if parts.config.has_registry else (),
-        registry=registry if parts.config.has_registry else None,
+        others=(source,) if has_registry else (),
+        registry=registry if has_registry else None,
     )
-
-
-def _build_retrospective(parts: _Parts, wiring: SourceWiring, sources: Sources) -> Retrospective:
-    def decide(_route: str, view: MessageView, evidence: PatientEvidence, at: datetime) -> Sequence[Mapping[str, Any]]:
-        return would_be_held(parts.content, view, evidence, at)
-
-    return build_retrospective(
-        wiring,
-        sources,
-        tables=parts.journal.side_tables,
-        decide=decide,
-        unavailable=JournalUnavailable,
-    )
+    return open_evidence(wiring, tables=parts.journal.side_tables, decide=partial(would_be_held, parts.content))
 
 
 async def _run_watches(

@@ -9,7 +9,7 @@ Failures: a secret, key or certificate that cannot be used stops the start with 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,6 +44,7 @@ from interceptor.evidence.retrospective_rows import MissedHold
 from interceptor.evidence.statement import Authorities
 from interceptor.journal.port import JournalUnavailable
 from interceptor.lifetime import running_tasks
+from interceptor.message.view import MessageView
 from interceptor.telemetry.events import (
     MISSED_HOLD_FOUND,
     NODE_DEGRADED,
@@ -62,6 +63,7 @@ from interceptor.telemetry.redaction import describe_error
 LIST_COUNT_MAX = 1000
 _REFUSED = frozenset({FhirReason.WRONG_PATIENT, FhirReason.AMBIGUOUS_PATIENT, FhirReason.OFF_ORIGIN} | OF_THE_RECORD)
 _SECRET_SIZE_MAX = 65_536
+_NOBODY_ANSWERS = PatientEvidence(lookup=LookupStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,49 +324,80 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def build_retrospective(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a node has of evidence.
+
+    Attributes:
+        retrospective: Runs as long as the node.
+    """
+
+    sources: Sources
+    retrospective: Retrospective
+
+    @property
+    def ask(self) -> Callable[[PatientQuestion, float], Awaitable[PatientEvidence]] | None:
+        """Ask all sources within so many seconds; None where none is configured."""
+        return self.sources.ask if self.sources.is_configured else None
+
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]]:
+        """The command that lists missed holds."""
+        return {"held_retrospective": self._list_missed}
+
+    async def _list_missed(self, arguments: dict[str, Any]) -> Mapping[str, object]:
+        del arguments
+        try:
+            found = await self.retrospective.missed(limit=LIST_COUNT_MAX)
+        except JournalUnavailable as error:
+            raise ControlError("journal_unavailable", f"nothing can be read: the journal is {error.reason}") from error
+        return {"missed": [missed_json(one) for one in found]}
+
+
+@asynccontextmanager
+async def open_evidence(
+    wiring: SourceWiring,
+    *,
+    tables: Tables,
+    decide: Callable[[MessageView, PatientEvidence, datetime], Sequence[Mapping[str, Any]]],
+) -> AsyncIterator[Evidence]:
+    """All sources, and the check of what went on without them; *tables* and *decide* as in `RetrospectiveParts`.
+
+    Raises:
+        FhirSetupError: A secret, key or certificate cannot be used.
+    """
+    async with open_sources(wiring) as sources:
+        retrospective = _build_retrospective(wiring, sources, tables=tables, decide=decide)
+        sources.tell(retrospective)
+        yield Evidence(sources=sources, retrospective=retrospective)
+
+
+def _build_retrospective(
     wiring: SourceWiring,
     sources: Sources,
     *,
     tables: Tables,
-    decide: Callable[..., Sequence[Mapping[str, Any]]],
-    unavailable: type[Exception],
+    decide: Callable[[MessageView, PatientEvidence, datetime], Sequence[Mapping[str, Any]]],
 ) -> Retrospective:
-    """The retrospective check of a node; *decide* as in `RetrospectiveParts`."""
     metrics, log = wiring.metrics, wiring.log
     patience = max((table.timeout_seconds for table in wiring.config.fhir.values()), default=5.0)
-    retrospective = Retrospective(
-        RetrospectiveParts(
-            tables=tables,
-            ask=lambda question: sources.ask(question, patience),
-            decide=decide,
-            found=lambda route, number, reason: log.event(MISSED_HOLD_FOUND, route=route, number=number, reason=reason),
-            ended=lambda outcome, count: metrics.retrospective_messages.count(outcome.value, amount=count),
-            raised=lambda number, error: log.event(RETROSPECTIVE_FAILED, number=number, **describe_error(error)),
-            show_waiting=metrics.retrospective_waiting.set,
-            now=wiring.now,
-            unavailable=unavailable,
-            kept_for=timedelta(hours=wiring.config.hold.decide_again_hours_max),
-        )
+
+    async def ask(question: PatientQuestion) -> PatientEvidence:
+        # What was noted before the last source was taken out of the configuration waits until it expires.
+        return await sources.ask(question, patience) if sources.is_configured else _NOBODY_ANSWERS
+
+    parts = RetrospectiveParts(
+        tables=tables,
+        ask=ask,
+        decide=decide,
+        found=lambda route, number, reason: log.event(MISSED_HOLD_FOUND, route=route, number=number, reason=reason),
+        ended=lambda outcome, count: metrics.retrospective_messages.count(outcome.value, amount=count),
+        raised=lambda number, error: log.event(RETROSPECTIVE_FAILED, number=number, **describe_error(error)),
+        show_waiting=metrics.retrospective_waiting.set,
+        now=wiring.now,
+        unavailable=JournalUnavailable,
+        kept_for=timedelta(hours=wiring.config.hold.decide_again_hours_max),
     )
-    sources.tell(retrospective)
-    return retrospective
-
-
-def retrospective_handlers(
-    retrospective: Retrospective, *, unavailable: type[Exception]
-) -> dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, Mapping[str, object]]]]:
-    """The command that lists missed holds."""
-
-    async def held_retrospective(arguments: dict[str, Any]) -> Mapping[str, object]:
-        del arguments
-        try:
-            found = await retrospective.missed(limit=LIST_COUNT_MAX)
-        except unavailable as error:
-            raise ControlError("journal_unavailable", "the journal cannot be read") from error
-        return {"missed": [missed_json(one) for one in found]}
-
-    return {"held_retrospective": held_retrospective}
+    return Retrospective(parts)
 
 
 def missed_json(one: MissedHold) -> dict[str, object]:

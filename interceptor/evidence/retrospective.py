@@ -69,8 +69,8 @@ class RetrospectiveParts:
 
     Attributes:
         ask: Ask all sources about a patient, with more patience than an order has.
-        decide: Decide a message of a route again, as of the time that it was noted: the orders that would have been
-            held, described for reviewers, "reason" among the words.
+        decide: Decide a message again, as of the time that it was noted: the orders that would have been held,
+            described for reviewers, "reason" among the words.
         found: A hold was missed: route, our number, deciding reason of the first such order.
         ended: Count what came of one message.
         raised: Tell of a message that could not be decided: our number, and why.
@@ -80,7 +80,7 @@ class RetrospectiveParts:
 
     tables: Tables
     ask: Callable[[PatientQuestion], Awaitable[PatientEvidence]]
-    decide: Callable[[str, MessageView, PatientEvidence, datetime], Sequence[Mapping[str, Any]]]
+    decide: Callable[[MessageView, PatientEvidence, datetime], Sequence[Mapping[str, Any]]]
     found: Callable[[str, int, str], None]
     ended: Callable[[Outcome, int], None]
     raised: Callable[[int, Exception], None]
@@ -199,7 +199,7 @@ class Retrospective:
         try:
             view = MessageView(message.raw)
             evidence = await parts.ask(read_question(view))
-            held = parts.decide(message.route, view, evidence, message.noted_at)
+            held = parts.decide(view, evidence, message.noted_at)
         except Exception as error:  # noqa: BLE001 - around deciding: one message must not stop the others
             parts.raised(message.number, error)
             await self._forget(message, Outcome.FAILED)

@@ -48,10 +48,8 @@ class World:
         self.asked.append(question)
         return self.evidence
 
-    def decide(
-        self, route: str, view: MessageView, evidence: PatientEvidence, at: datetime
-    ) -> Sequence[Mapping[str, Any]]:
-        assert (route, evidence) == ("orders", self.evidence)
+    def decide(self, view: MessageView, evidence: PatientEvidence, at: datetime) -> Sequence[Mapping[str, Any]]:
+        assert evidence == self.evidence
         self.decided_as_of.append(at)
         if self.error is not None:
             raise self.error
