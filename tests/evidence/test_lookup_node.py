@@ -14,9 +14,11 @@ import pytest
 from interceptor.action.lifecycle import OrderState
 from interceptor.config.schema import FhirTable, RegistryTable
 from interceptor.control.client import request_async
+from interceptor.evidence.fhir_connect import FhirSetupError
 from interceptor.node import Node
 from interceptor.simulate.fhir_record import IDENTIFIER_SYSTEM
 from interceptor.simulate.fhir_server import Fault, SimulatedFhirServer, serving
+from tests.support.command import run_command
 from tests.support.fhir import record
 from tests.support.mllp_peer import until
 from tests.support.node import Events, Filler, Placer, filler, node_config, node_of, placer_of
@@ -237,3 +239,25 @@ async def test_what_was_noted_survives_a_restart_and_is_decided_then(tmp_path: P
             while not (missed := await site.missed()):  # noqa: ASYNC110 - asked as a person would
                 await asyncio.sleep(0.02)
     assert [one["placer_order_number"] for one in missed[0]["orders"]] == ["P1"]
+
+
+async def test_a_person_lists_missed_holds_on_the_command_line(tmp_path: Path) -> None:
+    async with site_of(tmp_path, lookup_budget_seconds=0.05) as site:
+        list_missed = ("held", "list", "--retrospective", "--socket", str(site.node.control_socket))
+        result = await asyncio.to_thread(run_command, *list_missed)
+        assert (result.code, result.output) == (0, "No hold was missed.\n")
+        site.fhir.fault, site.fhir.slow_seconds = Fault.SLOW, 0.1
+        await site.placer.exchange(undiagnosed())
+        await until(lambda: "missed_hold_found" in site.events.names())
+        result = await asyncio.to_thread(run_command, *list_missed)
+        assert "went on" in result.output
+        assert "P1" in result.output
+        assert "H-REGIONAL" in result.output
+        as_json = (await asyncio.to_thread(run_command, *list_missed, "--json")).json_lines
+    assert [(one["route"], one["number"]) for one in as_json] == [("orders", 1)]
+
+
+async def test_a_node_whose_secret_is_missing_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(FhirSetupError, match=r"fhir\.epic\.bearer_token_env: is empty"):
+        async with site_of(tmp_path, fhir={"bearer_token_env": "INTERCEPTOR_NO_SUCH_VARIABLE"}):
+            pass
