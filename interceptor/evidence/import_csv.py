@@ -7,12 +7,12 @@ The header names the columns, in any order and case; a separator (comma, semicol
 """
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from interceptor.context.code import LOINC, diagnosis_system, normalise_system
 from interceptor.context.patient import Coding
@@ -157,87 +157,100 @@ def _squeezed(name: str) -> str:
     return _SQUEEZED.sub("", name.lower().removeprefix("\ufeff"))
 
 
+class _Cells(NamedTuple):
+    """One row by its columns, without blanks around the values; "" for columns that the file lacks."""
+
+    patient_id: str
+    assigning_authority: str
+    id_type: str
+    birth_date: str
+    sex: str
+    kind: str
+    id: str
+    code: str
+    code_system: str
+    description: str
+    status: str
+    verification: str
+    onset: str
+    recorded: str
+    updated: str
+    value: str
+    unit: str
+    reaction: str
+
+
+assert _Cells._fields == tuple(COLUMNS)
+
+
 class _RowReader:
     """Reads rows by a header. Values that repeat (codes, authorities, days) are read once."""
 
     def __init__(self, columns: Mapping[str, int], options: CsvOptions) -> None:
-        self._columns = columns
+        self._column_count = 1 + max(columns.values())
+        # What the file lacks is read from the empty cell that each row gets at its end.
+        self._places = [columns.get(name, -1) for name in COLUMNS]
+        self._patient_place = columns["patient_id"]
         self._options = options
         self._authority: Callable[[str], str] = lru_cache(maxsize=256)(options.authorities.name)
         self._day: Callable[[str], date | None] = lru_cache(maxsize=8192)(self._parse_day)
 
-    def read(self, row: Sequence[str]) -> Statement:
+    def read(self, row: list[str]) -> Statement:
         """One row.
 
         Raises:
             BadValue: A value that is needed is missing or cannot be read.
         """
-        if len(row) <= self._columns["patient_id"]:
+        if len(row) <= self._patient_place:
             raise BadValue("has fewer columns than the first line")
-        cell = self._cell
-        value = cell(row, "patient_id")
-        if not value:
+        row.extend([""] * (1 + max(0, self._column_count - len(row))))
+        cells = _Cells._make([row[place].strip() for place in self._places])
+        if not cells.patient_id:
             raise BadValue("patient_id is empty")
-        authority = self._authority(cell(row, "assigning_authority"))
+        authority = self._authority(cells.assigning_authority)
         if not authority:
             raise BadValue("assigning_authority is empty, and no default is configured")
-        birth_date = self._date(row, "birth_date")
-        sex = cell(row, "sex").upper()
-        updated = "" if self._options.keeps_rows else cell(row, "updated")
+        birth_date = self._date(cells.birth_date, "birth_date")
+        sex = cells.sex.upper()
+        updated = "" if self._options.keeps_rows else cells.updated
         return Statement(
             source=self._options.source,
             said_at=self._moment(updated) if updated else self._options.as_of,
-            reference=cell(row, "id"),
-            identifiers=(PatientIdentifier(value, authority, cell(row, "id_type").upper()),),
+            reference=cells.id,
+            identifiers=(PatientIdentifier(cells.patient_id, authority, cells.id_type.upper()),),
             birth_date=birth_date.isoformat() if birth_date else "",
             sex=_SEXES.get(sex, sex),
-            facts=(self._fact(row),),
+            facts=(self._fact(cells),),
         )
 
-    def _cell(self, row: Sequence[str], name: str) -> str:
-        index = self._columns.get(name)
-        return row[index].strip() if index is not None and index < len(row) else ""
-
-    def _fact(self, row: Sequence[str]) -> Fact:
-        cell = self._cell
-        kind = _KINDS.get(cell(row, "kind").lower())
+    def _fact(self, cells: _Cells) -> Fact:
+        kind = _KINDS.get(cells.kind.lower())
         if kind is None:
             raise BadValue("kind is not one of condition, device, pregnancy, therapy, allergy, observation, study")
-        code, text = cell(row, "code"), cell(row, "description")
-        if not code and not text:
+        if not cells.code and not cells.description:
             raise BadValue("code and description are empty")
-        codings = (
-            (Coding(system=_system(kind, code, cell(row, "code_system")), code=code, display=text),) if code else ()
-        )
-        recorded, number = self._date(row, "recorded"), cell(row, "id")
-        key = f"id:{number}" if number else code_key(codings, text)
-        value = None
-        standing = read_standing(cell(row, "status"), cell(row, "verification"))
-        if kind is FactKind.OBSERVATION:
-            value = parse_number(cell(row, "value"))
-            if value is None and standing is not Standing.RETRACTED:
-                raise BadValue("value is not a number")
-            if recorded is None:
-                raise BadValue("recorded is needed for an observation")
-            key = f"{recorded.isoformat()}|{number}"
-        elif kind is FactKind.STUDY and not number:
-            key = f"{key}@{recorded.isoformat() if recorded else ''}"
-        is_measured = kind is FactKind.OBSERVATION
-        return Fact(
+        codings, key = _codings(kind, cells.code, cells.code_system, cells.description)
+        if cells.id:
+            key = f"id:{cells.id}"
+        recorded = self._date(cells.recorded, "recorded")
+        fact = Fact(
             kind=kind,
             key=key,
-            scope=f"lab:{codings[0].system}|{code}" if is_measured and codings else SCOPE,
-            standing=standing,
+            scope=SCOPE,
+            standing=_standing(cells.status, cells.verification),
             codings=codings,
-            text=text,
-            detail=cell(row, "unit") if is_measured else cell(row, "reaction"),
-            value=value,
-            onset=self._date(row, "onset"),
+            text=cells.description,
+            detail=cells.reaction,
+            onset=self._date(cells.onset, "onset"),
             recorded=recorded,
         )
+        if kind is FactKind.OBSERVATION:
+            return _measured(fact, cells)
+        if kind is FactKind.STUDY and not cells.id:
+            return replace(fact, key=f"{key}@{recorded.isoformat() if recorded else ''}")
+        return fact
 
-    def _date(self, row: Sequence[str], name: str) -> date | None:
-        text = self._cell(row, name)
+    def _date(self, text: str, name: str) -> date | None:
         if not text:
             return None
         day = self._day(text)
@@ -270,17 +283,29 @@ class _RowReader:
         return min(moment, self._options.as_of)
 
 
+_standing = lru_cache(maxsize=1024)(read_standing)
+
+
+def _measured(fact: Fact, cells: _Cells) -> Fact:
+    """A measured value under its code and day: only the newest of each code are kept."""
+    value = parse_number(cells.value)
+    if value is None and fact.standing is not Standing.RETRACTED:
+        raise BadValue("value is not a number")
+    if fact.recorded is None:
+        raise BadValue("recorded is needed for an observation")
+    scope = f"lab:{code_key(fact.codings, fact.text)}"
+    key = f"{fact.recorded.isoformat()}|{cells.id}"
+    return replace(fact, key=key, scope=scope, value=value, detail=cells.unit)
+
+
 @lru_cache(maxsize=65_536)
-def _system(kind: FactKind, code: str, stated: str) -> str:
+def _codings(kind: FactKind, code: str, stated_system: str, text: str) -> tuple[tuple[Coding, ...], str]:
+    """The coding of a row, and the key of a fact that has no number of its own."""
+    if not code:
+        return (), code_key((), text)
     if kind is FactKind.CONDITION:
-        return diagnosis_system(code, stated)
-    return normalise_system(stated) or (LOINC if kind is FactKind.OBSERVATION else "")
-
-
-def columns_page() -> str:
-    """The columns as a Markdown table, for the reference page."""
-    page = io.StringIO()
-    page.write("| column | also read as |\n|---|---|\n")
-    for name, others in COLUMNS.items():
-        page.write(f"| `{name}` | {', '.join(f'`{other}`' for other in others)} |\n")
-    return page.getvalue()
+        system = diagnosis_system(code, stated_system)
+    else:
+        system = normalise_system(stated_system) or (LOINC if kind is FactKind.OBSERVATION else "")
+    codings = (Coding(system=system, code=code, display=text),)
+    return codings, code_key(codings, text)

@@ -12,6 +12,7 @@ life again with another birth date (a number used twice), and a fact is not when
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from interceptor.context.patient import (
     Allergy,
@@ -30,6 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEXES = frozenset({"M", "F"})
 
 
+@lru_cache(maxsize=256)
 def microseconds(at: datetime) -> int:
     """The stored form of an aware time: microseconds since 1970 UTC."""
     return (at - _EPOCH) // timedelta(microseconds=1)
