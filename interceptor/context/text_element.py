@@ -162,7 +162,7 @@ def _element(words: list[str], first: int, last: int, phrase: Phrase | None) -> 
         first,
         last,
         word,
-        _number(words, first, last),
+        None if last == first + 1 and not word[0].isdigit() else _number(words, first, last),
         phrase.settled,
         phrase.ambiguous,
         phrase.cue,

@@ -88,7 +88,8 @@ class TextMatcher:
     def _elements(self, text: str, tokens: Tokens, parts: list[Part]) -> list[Element]:
         elements = build_elements(tokens, parts)
         starts, ends = tokens.starts, tokens.ends
-        settle_terms(elements, [text[starts[first] : ends[first]] for first, _, _ in parts])
+        is_ambiguous = True in [phrase is not None and phrase.ambiguous != () for _, _, phrase in parts]
+        settle_terms(elements, [text[starts[first] : ends[first]] for first, _, _ in parts] if is_ambiguous else ())
         attach_onsets(elements)
         return elements
 
@@ -130,11 +131,12 @@ def _target(elements: Sequence[Element], inside: Sequence[int]) -> Element:
 
 def _mentions(text: str, tokens: Tokens, elements: Sequence[Element]) -> tuple[Mention, ...]:
     found = []
+    starts, ends = tokens.starts, tokens.ends
     for element in elements:
         for term in element.terms:
             if term.label is None:
                 continue
-            start, end = tokens.starts[element.first], tokens.ends[element.last - 1]
+            start, end = starts[element.first], ends[element.last - 1]
             found.append(
                 Mention(
                     label=term.label,

@@ -84,7 +84,8 @@ def settle_terms(elements: Sequence[Element], originals: Sequence[str]) -> None:
 
     Args:
         elements: The elements of one text; changed in place.
-        originals: The first token of each element as it was written, for words that depend on capitals.
+        originals: The first token of each element as it was written, for words that depend on capitals; may be left
+            out when no element is ambiguous.
     """
     ambiguous = [index for index, element in enumerate(elements) if element.ambiguous]
     text = _Text(elements, originals)

@@ -57,14 +57,15 @@ def assign_assertions(elements: Sequence[Element]) -> None:
             element.assertion = Assertion.NEGATED
         elif TextLabel.TRAUMA in element.labels and element.onset is Onset.NOT_NEW:
             element.assertion = Assertion.HISTORY
-    nearest = _mentions_near(elements)
+    # In a short text every cue is near, if there is a mention at all.
+    near = _mentions_near(elements) if len(elements) > WINDOW else None
     for index, element in enumerate(elements):
         cue, breaker = element.cue, element.breaker
         if cue is None and breaker not in _QUESTIONS:
             continue
         # Far from any mention a cue speaks of nothing, nor does one that only says again what the next one says: a text
         # of nothing but cues must not take a walk for each.
-        if not nearest[index] or _is_said_again(elements, index):
+        if (near is not None and not near[index]) or _is_said_again(elements, index):
             continue
         if breaker in _ANSWERS or _is_answer(elements, index):
             _answer(elements, index)

@@ -17,7 +17,7 @@ def evaluate(policy: Policy, case: OrderCase) -> Decision:
         EvidenceNeeded: A row needs a fact that only the evidence sources can give.
     """
     for compiled in policy.rows:
-        if _hold_all(compiled.when, case):
+        if not compiled.when or _hold_all(compiled.when, case):
             gives = [give for give in compiled.gives if (give.only(case) if give.only else _hold_all(give.when, case))]
             if gives:
                 return _decide(policy, compiled, gives, case)

@@ -53,10 +53,12 @@ class SegmentLines:
         # A line that is shorter than a head leaves the size wrong; one that is no segment, the place of a separator.
         if len(heads) != count * _HEAD_SIZE or heads[_NAME_SIZE::_HEAD_SIZE] != separator * count:
             return False
-        names = heads.split(separator)
-        if len(names) != count + 1 or not b"".join(names).isalnum():
+        if not heads.isascii():
             return False
-        self.names = heads[:-1].decode("ascii").split(separator.decode("ascii"))
+        names = heads[:-1].decode("ascii").split(separator.decode("ascii"))
+        if len(names) != count or not "".join(names).isalnum():
+            return False
+        self.names = names
         self._sizes = list(accumulate(map(len, lines)))
         return True
 

@@ -130,7 +130,10 @@ def build_varied_order(study: bytes, reason: bytes, notes: Sequence[bytes], numb
     for place, note in enumerate(notes, start=1):
         message += b"NTE|%d||" % place + note + b"\r"
     while len(message) < _ORDER_SIZE:
-        message += b"NTE|9||Desk %d took order %d from the request form.\r" % (number % 7, number)
+        message += b"NTE|9||Clinical information of form %d was taken from the request by the ordering desk %d.\r" % (
+            number,
+            len(message),
+        )
     return message
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from interceptor.context.extract import OrderFacts
 from interceptor.context.order_reading import is_placeholder
 from interceptor.context.patient import NO_EVIDENCE
-from interceptor.context.vocabulary import ControlKind
+from interceptor.context.text_matcher import TEXT_LENGTH_MAX
+from interceptor.context.vocabulary import ControlKind, OncologyTier
 from interceptor.message.group import order_groups
 from interceptor.message.header import NotHl7
 from interceptor.message.view import MessageView
@@ -156,3 +157,10 @@ def test_every_order_of_the_corpus_can_be_read() -> None:
             read_all(facts)
             count += 1
     assert count > 50
+
+
+def test_all_texts_of_one_order_together_are_read_up_to_the_limit() -> None:
+    long = "seen in the clinic. " * (TEXT_LENGTH_MAX // 40)
+    notes = tuple(segment("NTE", f3=text) for text in (long, long, "metastatic breast ca"))
+    assert facts_of(order_message(more=notes[1:])).oncology.tier is OncologyTier.METASTATIC
+    assert facts_of(order_message(more=notes)).oncology.tier is OncologyTier.NONE

@@ -1,13 +1,19 @@
 """Which study an order asks for: precedence of the codes, and a name that never decides."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.context.procedure import class_of_mr
+from interceptor.context.extract import OrderFacts
+from interceptor.context.patient import NO_EVIDENCE
+from interceptor.context.procedure import STUDY_COUNT_MAX, ProcedureMemory, class_of_mr
 from interceptor.context.procedure_name import classify_name, mr_regions_of_name
 from interceptor.context.vocabulary import Contrast, ProcedureClass, Region
-from tests.support.spine_order import facts_of, order_message, segment
+from interceptor.message.group import order_groups
+from interceptor.message.view import MessageView
+from tests.support.spine_order import NOW, facts_of, order_message, segment, shipped_tables
 
 COMPLETE_OR_HOLDABLE = frozenset(ProcedureClass) - {
     ProcedureClass.UNMAPPED,
@@ -166,3 +172,30 @@ def test_an_mr_of_the_past_is_read_by_its_name() -> None:
     assert mr_regions_of_name("MRI Thoracic and Lumbar spine") == (Region.THORACIC, Region.LUMBAR)
     assert mr_regions_of_name("MRI BRAIN WITH SCREENING WHOLE SPINE") == ()
     assert mr_regions_of_name("CT TOTAL SPINE") == ()
+
+
+def test_a_study_that_was_read_before_is_read_alike_and_only_by_its_own_tables() -> None:
+    first, again = (facts_of(order_message(study="72148^MRI L SPINE WO^C4")) for _ in range(2))
+    assert first.procedure == again.procedure
+    assert first.evidence == again.evidence
+    bare = replace(shipped_tables(), codes=replace(shipped_tables().codes, procedure_codes={}, procedure_ranges=()))
+    view = MessageView(order_message(study="72148^MRI L SPINE WO^C4"))
+    other = OrderFacts(view, order_groups(view)[0], tables=bare, evidence=NO_EVIDENCE, as_of=NOW)
+    assert other.procedure.procedure_class is ProcedureClass.UNMAPPED
+
+
+def test_equal_bytes_under_other_delimiters_are_another_study() -> None:
+    usual = order_message(study="72148@MRI L SPINE WO@C4")
+    assert facts_of(usual).procedure.procedure_class is ProcedureClass.UNMAPPED
+    assert facts_of(usual.replace(b"^", b"@")).procedure.procedure_class is ProcedureClass.REGIONAL_MR
+
+
+def test_no_more_studies_are_remembered_than_a_catalogue_has() -> None:
+    memory = ProcedureMemory()
+    study = facts_of(order_message()).procedure
+    for number in range(STUDY_COUNT_MAX + 1):
+        memory.keep((b"%d" % number,), (study, ()))
+    assert memory.find((b"0",)) is None
+    assert memory.find((b"%d" % STUDY_COUNT_MAX,)) == (study, ())
+    memory.keep((b"x" * 10_000,), (study, ()))
+    assert memory.find((b"x" * 10_000,)) is None

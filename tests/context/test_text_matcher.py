@@ -1,10 +1,12 @@
 """What single requisition lines say, line by line, and properties that hold for any text."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interceptor.context import text_element
+from interceptor.context import text_element, text_list
 from interceptor.context.text_evaluation import strongest_tier
 from interceptor.context.text_folding import read_symptom
 from interceptor.context.text_matcher import TEXT_LENGTH_MAX
@@ -244,3 +246,31 @@ def steps(text: str) -> int:
 def test_twice_the_text_takes_at_most_twice_the_steps(pattern: str) -> None:
     once, twice = steps(pattern * 100), steps(pattern * 200)
     assert twice <= 2 * once + 10
+
+
+@pytest.mark.parametrize(("repeated", "single"), [("?? mets", "? mets"), ("no no weakness", "no weakness")])
+def test_a_cue_that_is_said_twice_means_what_it_means_once(repeated: str, single: str) -> None:
+    assert [m.assertion for m in MATCHER.read(repeated).mentions] == [
+        m.assertion for m in MATCHER.read(single).mentions
+    ]
+
+
+def test_a_cue_far_from_the_beginning_still_speaks() -> None:
+    filler = "the patient is in the room. " * 20
+    (mention,) = MATCHER.read(filler + "r/o mets").mentions
+    assert mention.assertion is Assertion.SUSPECTED
+
+
+@pytest.mark.parametrize("pattern", ["? ", "no ", "h/o ", "r/o "])
+def test_a_text_of_cues_takes_no_walk_for_each(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    walks = 0
+    walk = text_list.reached_forward
+
+    def counted(*arguments: Any) -> list[int]:
+        nonlocal walks
+        walks += 1
+        return walk(*arguments)
+
+    monkeypatch.setattr("interceptor.context.text_scope.reached_forward", counted)
+    MATCHER.read("ca " + pattern * 2000)
+    assert walks <= 50
