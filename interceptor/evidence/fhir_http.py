@@ -17,7 +17,7 @@ import json
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -90,6 +90,10 @@ async def http_client(
         # Only what is decompressed in bounded pieces: see httpx2's ZlibDecompressor.
         headers={"accept": "application/fhir+json", "accept-encoding": "gzip", "user-agent": "order-interceptor"},
     ) as client:
+        # The library imports its network backend with the first connection, and the loop stands still for 100 ms
+        # (httpx2 2.16.2): a connection that cannot be made does it now, instead of the first order.
+        with suppress(httpx2.HTTPError):
+            await client.get("http://127.0.0.1:0/")
         yield client
 
 

@@ -33,7 +33,7 @@ from interceptor.simulate.fhir_record import capability_statement, outcome, sear
 
 BASE_PATH = "/fhir/r4"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
-_BOMB_SIZE = 64 * 1024 * 1024
+_BOMB_SIZE = 32 * 1024 * 1024
 _DEPTH = 5000
 _HEAD_SIZE_MAX = 65_536
 _SEARCH_PARAMETERS: Mapping[str, frozenset[str]] = {
@@ -61,7 +61,7 @@ class Fault(StrEnum):
     HALF_JSON = "half_json"
     """Half of the content, announced as all of it."""
     GZIP_BOMB = "gzip_bomb"
-    """64 MiB in a few hundred kilobytes."""
+    """32 MiB in a hundred kilobytes or so."""
     DEEP = "deep"
     """Five thousand lists in each other."""
     WRONG_PATIENT = "wrong_patient"

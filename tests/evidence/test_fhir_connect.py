@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -33,6 +35,7 @@ from interceptor.sources import egfr_codes, fhir_settings
 from tests.support.clinical import shipped_content
 from tests.support.command import run_command
 from tests.support.fhir import record, settings, source_of
+from tests.support.source_tree import ROOT
 
 CONFIG = """
 [node]
@@ -258,3 +261,22 @@ async def test_mutual_tls_shows_our_certificate_and_checks_theirs(tmp_path: Path
             async with source_of(settings(server.base_url, tls=files)) as rig:
                 answers.append((await rig.ask()).lookup)
     assert answers == [LookupStatus.OK, LookupStatus.FAILED, LookupStatus.FAILED]
+
+
+def test_the_first_question_imports_nothing_of_the_network() -> None:
+    """An import of 100 ms in the event loop would make the first order's neighbours wait."""
+    script = """
+import asyncio, sys
+from tests.support.fhir import record, settings, source_of
+from interceptor.simulate.fhir_server import serving
+async def main():
+    async with serving(record()) as server, source_of(settings(server.base_url)) as rig:
+        before = set(sys.modules)
+        await rig.ask()
+        print([name for name in sys.modules if name not in before and name.startswith(("anyio", "http", "ssl"))])
+asyncio.run(main())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT
+    )
+    assert result.stdout == "[]\n"

@@ -130,8 +130,9 @@ def test_every_fault_of_the_simulated_server_is_tried() -> None:
 @pytest.mark.parametrize(("fault", "reason"), FAULTS.items())
 async def test_a_fault_is_a_counted_failure_and_costs_few_requests(fault: Fault, reason: FhirReason) -> None:
     """No exception, no evidence of anybody else, no storm; and the server is asked again when it is well."""
-    limits = AnswerLimits(seconds_max=0.3)
-    made = settings("", limits=limits, source=FhirSourceOptions(flight_seconds_max=0.5, negative_seconds=0.0))
+    seconds = 0.3 if fault is Fault.SLOW else 10.0
+    options = FhirSourceOptions(flight_seconds_max=seconds, negative_seconds=0.0)
+    made = settings("", limits=AnswerLimits(seconds_max=seconds), source=options)
     async with (
         serving([*record(), *record("2002", code="C50.911")], fault=fault) as server,
         source_of(replace(made, base_url=server.base_url)) as rig,
