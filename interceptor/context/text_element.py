@@ -170,7 +170,7 @@ def _element(words: list[str], first: int, last: int, phrase: Phrase | None) -> 
         phrase.organ,
         phrase.onset,
         phrase.filler,
-        True,  # noqa: FBT003  # known; positions are faster here, and this runs for every word
+        True,  # noqa: FBT003 - known; positions are faster here, and this runs for every word
         phrase.labels,
         phrase.idle,
     )

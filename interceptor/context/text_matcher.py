@@ -37,7 +37,7 @@ _NO_MENTION = {
 }
 """The readings of texts without any term."""
 
-_ANY_TERM = Term(TextLabel.OTHER_REASON, "", False, "", Needs.NOTHING)  # noqa: FBT003  # not bone-tropic
+_ANY_TERM = Term(TextLabel.OTHER_REASON, "", False, "", Needs.NOTHING)  # noqa: FBT003 - not bone-tropic
 
 
 @dataclass(frozen=True, slots=True)
