@@ -135,6 +135,11 @@ class PlacerLine:
         self._waiting.append(error)
         self._pump()
 
+    def stop_beginning(self) -> None:
+        """Finish the message under way and begin no other: what waits was not acknowledged and will be sent again."""
+        self._connection.pause_reading()
+        self._waiting.clear()
+
     def connection_lost(self) -> None:
         """The placer is gone; what waits was not acknowledged and will be sent again."""
         self._is_lost = True
@@ -354,6 +359,9 @@ async def drain(listeners: Collection[Listener], *, seconds_max: float, log: Eve
     began = time.monotonic()
     for listener in listeners:
         listener.server.stop_accepting()
+        for line in listener.lines:
+            # A placer that gets its answers goes on sending: without this a busy route would never be done.
+            line.stop_beginning()
         log.event(LISTENER_CLOSED, route=listener.name)
 
     def busy() -> int:
