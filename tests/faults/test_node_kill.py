@@ -136,11 +136,12 @@ def promised_places(load: Load, kept: Kept) -> list[str]:
     return found
 
 
-async def run_sweep(folder: Path, kill_count: int, capsys: pytest.CaptureFixture[str], *, seed: int) -> None:
-    rng = random.Random(seed)
+async def run_sweep(folder: Path, capsys: pytest.CaptureFixture[str], *, custody: str, kill_count: int) -> None:
+    rng = random.Random(kill_count)
     load = Load(rng, drop_share=0.004)
     server = await asyncio.start_server(load.fill, "127.0.0.1", 0)
-    node = SupervisedNode(folder, filler_port=server.sockets[0].getsockname()[1])
+    filler_port = server.sockets[0].getsockname()[1]
+    node = SupervisedNode(folder, filler_port=filler_port, route=f'custody = "{custody}"')
     killer, reviewers = Killer(node, rng), Reviewers(node, load)
     load.happened = killer.happened
     async with server, node.running():
@@ -155,12 +156,12 @@ async def run_sweep(folder: Path, kill_count: int, capsys: pytest.CaptureFixture
         await settle(node, reviewers)
     load.ledger.disruptions += killer.kills
     kept = await read_journal(node.journal)
-    done = balance(load.ledger, kept)
+    done = balance(load.ledger, kept, is_relay=custody == "relay")
     problems = [*done.problems, *promised_places(load, kept)]
     sends = sum(one.sends for one in load.ledger.sent.values())
     tell(
         capsys,
-        f"killed: {killer.kills} times, serving again after {statistics.median(killer.restart_seconds):.1f} s"
+        f"{custody}, killed {killer.kills} times: serving again after {statistics.median(killer.restart_seconds):.1f} s"
         f" (at most {max(killer.restart_seconds):.1f} s); {sends} sends, {done};"
         f" {load.ledger.released.total()} releases confirmed, {len(problems)} problems",
     )
@@ -172,20 +173,23 @@ async def run_sweep(folder: Path, kill_count: int, capsys: pytest.CaptureFixture
     assert load.ledger.released.total() > 0
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.fault(1)
 @pytest.mark.fault(18)
 @pytest.mark.hazard("H3", "H4", "H5", "H15", "H26")
+@pytest.mark.parametrize(("custody", "kill_count"), [("relay", 20), ("store", 10)])
 async def test_killed_at_random_points_under_load_the_node_keeps_its_promises(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], custody: str, kill_count: int
 ) -> None:
-    await run_sweep(tmp_path, 30, capsys, seed=30)
+    await run_sweep(tmp_path, capsys, custody=custody, kill_count=kill_count)
 
 
 @pytest.mark.deep
 @pytest.mark.timeout(3600)
 @pytest.mark.fault(1)
 @pytest.mark.hazard("H3", "H4", "H5")
+@pytest.mark.parametrize(("custody", "kill_count"), [("relay", 300), ("store", 150)])
 async def test_killed_hundreds_of_times_the_node_keeps_its_promises(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], custody: str, kill_count: int
 ) -> None:
-    await run_sweep(tmp_path, 300, capsys, seed=300)
+    await run_sweep(tmp_path, capsys, custody=custody, kill_count=kill_count)

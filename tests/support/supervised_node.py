@@ -57,7 +57,7 @@ class SupervisedNode:
         )
         self.journal = folder / "data" / "journal" / "journal.db"
         self._process: asyncio.subprocess.Process | None = None
-        self._killed: set[int] = set()
+        self._ended: set[int] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["SupervisedNode"]:
@@ -86,20 +86,20 @@ class SupervisedNode:
         assert self._process is not None
         with suppress(OSError):
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
-            return next((pid for pid in map(int, children.split()) if pid not in self._killed), None)
+            return next((pid for pid in map(int, children.split()) if pid not in self._ended), None)
         return None
 
-    def kill(self) -> bool:
-        """Kill the node as the kernel would, at once; False when there is none just now."""
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> bool:
+        """Kill the node as the kernel would, at once, or ask it to stop; False when there is none just now."""
         pid = self.pid()
         if pid is None:
             return False
-        os.kill(pid, signal.SIGKILL)
-        self._killed.add(pid)
+        os.kill(pid, number)
+        self._ended.add(pid)
         return True
 
     async def until_started(self) -> None:
-        """Return when there is a node process that nobody has killed."""
+        """Return when there is a node process that nobody has killed or asked to stop."""
         await _until(lambda: self.pid() is not None, "no node was started")
 
     async def until_serving(self) -> float:
