@@ -27,7 +27,7 @@ from typing import Protocol
 from interceptor.action.acknowledge import answer_count
 from interceptor.action.order_response import HoldReply, build_answers
 from interceptor.answering import PlacerAnswers, PlacerSide
-from interceptor.evidence.feed_message import Unread, read_feed_message
+from interceptor.evidence.feed_message import Unread, read_feed_message, read_order_states
 from interceptor.evidence.feed_patient import FeedTables
 from interceptor.evidence.registry import Recorded, Registry
 from interceptor.evidence.statement import Statement
@@ -89,6 +89,7 @@ class FeedParts:
         now: Aware UTC time.
         new_control_id: A new MSH-10 of our own.
         metrics, feed_metrics: Of the listener, and of what messages say.
+        heard: Take note of what a message says; never waits.
     """
 
     name: str
@@ -103,6 +104,50 @@ class FeedParts:
     metrics: RouteMetrics
     feed_metrics: FeedMetrics
     log: EventLog
+    heard: Callable[[tuple[Statement, ...]], None] = lambda _statements: None
+
+
+class OrderTap:
+    """What order messages of a route tell of completed studies; the route calls `note` and waits for nothing."""
+
+    def __init__(
+        self,
+        tables: FeedTables,
+        registry: Registry,
+        *,
+        spawn: Callable[[Coroutine[None, None, None]], None],
+        give_up: Callable[[JournalBroken], None],
+        now: Callable[[], datetime],
+        log: EventLog,
+    ) -> None:
+        """*tables*: its source is the name that the studies are shown with."""
+        self._tables = tables
+        self._registry = registry
+        self._spawn = spawn
+        self._give_up = give_up
+        self._now = now
+        self._log = log
+
+    def note(self, view: MessageView) -> None:
+        """Record in the background what the message says of a completed study; nearly every order says nothing.
+
+        Never raises: whatever is wrong here, the order goes its way.
+        """
+        try:
+            statements = read_order_states(view, self._tables, received_at=self._now())
+        except Exception as error:  # noqa: BLE001 - promise 3: no fault of ours stops an order
+            self._log.event(FEED_READING_FAILED, feed=self._tables.source, **describe_error(error))
+            return
+        if statements:
+            self._spawn(self._record(statements))
+
+    async def _record(self, statements: tuple[Statement, ...]) -> None:
+        try:
+            await self._registry.record(statements, source=self._tables.source)
+        except JournalBroken as error:
+            self._give_up(error)
+        except JournalError as error:
+            self._log.event(FEED_MESSAGE_LOST, feed=self._tables.source, reason=error.reason.value)
 
 
 class FeedPassage:
@@ -190,6 +235,7 @@ class FeedPassage:
             if isinstance(statements, Unread):
                 parts.feed_metrics.messages.count(FeedResult(statements.value))
                 return NOTHING_SAID
+            parts.heard(statements)
             recorded = await parts.registry.record(statements, source=parts.name)
         except (NotHl7, JournalError):
             raise

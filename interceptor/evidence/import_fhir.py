@@ -31,7 +31,16 @@ from interceptor.context.site_profile import SiteProfile
 from interceptor.evidence.feed_patient import NOT_A_PERSON
 from interceptor.evidence.fhir_bundle import EvidenceBundle, Resource
 from interceptor.evidence.import_file import BadRow, CountedLines, ImportFailure, ImportFile, ReadRow
-from interceptor.evidence.statement import Authorities, Fact, FactKind, PatientIdentifier, Standing, Statement, code_key
+from interceptor.evidence.statement import (
+    Authorities,
+    Fact,
+    FactKind,
+    PatientIdentifier,
+    Snapshot,
+    Standing,
+    Statement,
+    code_key,
+)
 
 RESOURCE_ID_TYPE = "FHIR"
 BUNDLE_SIZE_MAX = 512 * 1024 * 1024
@@ -316,7 +325,8 @@ def evidence_statement(
 ) -> Statement:
     """What another source answered about a patient, as a statement: so that a late answer serves the next order.
 
-    Facts without a reference are left out: they could never be taken back.
+    The answer is all that the source knows: conditions and allergies of an earlier answer that it lacks are gone. Facts
+    without a reference are left out, for they have no key.
     """
     facts = [
         *((one.reference, _condition(one)) for one in evidence.conditions),
@@ -331,4 +341,5 @@ def evidence_statement(
         identifiers=identifiers,
         birth_date=evidence.birth_date.isoformat() if evidence.birth_date else "",
         facts=tuple(_with_key(fact, reference) for reference, fact in facts if reference),
+        snapshots=tuple(Snapshot(kind=kind, scope=_SCOPE) for kind in (FactKind.CONDITION, FactKind.ALLERGY)),
     )

@@ -70,10 +70,7 @@ def journal_path(data_directory: Path) -> Path:
 
 
 class SqliteJournal:
-    """`port.Journal` on one SQLite file. The methods are described there.
-
-    `side_tables` lends writer and readers to parts with tables of their own in the file.
-    """
+    """`port.Journal` on one SQLite file. The methods are described there; `side_tables` is for other parts' tables."""
 
     def __init__(self, writer: Writer, readers: Readers) -> None:
         """Use `open_sqlite_journal`."""
