@@ -4,10 +4,12 @@
     give      what is stored with a message that is durable in our custody
     refuse    in our own name: the message was not taken
 
+Before the first of these, where the route speaks MLLP Release 2, goes a commit block that says the same of the bytes.
+
 No positive acknowledgment leaves unless the filler's own acknowledgment of these bytes, or a durable commit of
 them, came before: `_send` asserts it, and nothing else sends.
 
-Source: HL7 v2.5.1 chapter 2.9.2 and 2.9.3.
+Source: HL7 v2.5.1 chapter 2.9.2 and 2.9.3; HL7 v2 Transport Specification: MLLP, Release 2.
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from interceptor.message.header import Header
 from interceptor.telemetry.label import AckOrigin
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.exchange import Answer
+from interceptor.wire.commit_block import MllpCommitAck
 
 Proof = Answer | IntakeDone | StoredAnswer | Recorded
 """What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes or their meaning."""
@@ -41,6 +44,10 @@ class PlacerSide(Protocol):
         """Send an acknowledgment."""
         ...
 
+    def send_commit(self, commit: MllpCommitAck) -> None:
+        """Send a commit block."""
+        ...
+
     def ended(self) -> None:
         """The message has come to its end; the next one may begin."""
         ...
@@ -49,7 +56,7 @@ class PlacerSide(Protocol):
 class PlacerAnswers:
     """The answers to one message."""
 
-    __slots__ = ("_line", "_metrics", "_new_control_id", "_now", "_received_at")
+    __slots__ = ("_line", "_metrics", "_new_control_id", "_now", "_owes_commit", "_received_at")
 
     def __init__(
         self,
@@ -59,9 +66,11 @@ class PlacerAnswers:
         new_control_id: Callable[[], str],
         now: Callable[[], datetime],
         received_at: float,
+        owes_commit: bool = False,
     ) -> None:
-        """*received_at*: the loop's time of the message's last byte, in seconds."""
+        """*received_at*: the loop's time of the message's last byte, in seconds. *owes_commit*: a commit block goes first."""
         self._line = line
+        self._owes_commit = owes_commit
         self._metrics = metrics
         self._new_control_id = new_control_id
         self._now = now
@@ -71,10 +80,13 @@ class PlacerAnswers:
         """Give the filler's own acknowledgment back."""
         assert answer.raw is not None
         assert answer.acknowledgment is not None
+        # Whatever the filler says of the message, it has the bytes.
+        self._commit(MllpCommitAck.ACK)
         self._send(answer.raw, answer.acknowledgment.code, proof=answer)
 
     def give(self, stored: bytes | None, *, proof: IntakeDone | StoredAnswer | Recorded) -> None:
         """Send the answers that are stored with a message in custody: none, one, or CA and then the application's."""
+        self._commit(MllpCommitAck.ACK)
         for content in separate_answers(stored) if stored else ():
             answer = read_acknowledgment(content)
             self._send(content, answer.code if answer is not None else None, proof=proof)
@@ -87,6 +99,7 @@ class PlacerAnswers:
             code: AE or AR; sent as CE or CR in enhanced mode.
             reason: A stable word, sent as text.
         """
+        self._commit(MllpCommitAck.NAK)
         answer = refusal_code(header, code) if header is not None and header.control_id else None
         if header is None or answer is None:
             return False
@@ -101,6 +114,15 @@ class PlacerAnswers:
         )
         self._send(content, answer, proof=None)
         return True
+
+    def end(self) -> None:
+        """The message has come to its end: a commit block that left now would be taken for the next message's."""
+        self._owes_commit = False
+
+    def _commit(self, commit: MllpCommitAck) -> None:
+        if self._owes_commit and not self._line.is_lost:
+            self._line.send_commit(commit)
+        self._owes_commit = False
 
     def _send(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
         is_own_refusal = code is not None and not code.is_accept

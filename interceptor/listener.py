@@ -40,7 +40,8 @@ from interceptor.transport.options import (
     TransportCounters,
 )
 from interceptor.transport.server import MllpServer, serve
-from interceptor.wire.frame import Frame, FrameOptions, FramingError
+from interceptor.wire.commit_block import MllpCommitAck, read_commit_block
+from interceptor.wire.frame import Frame, FrameOptions, FramingError, encode_frame
 
 OWED_SECONDS = 10.0
 """How much longer than its receiver a sender that closed its side may be owed an answer."""
@@ -69,6 +70,7 @@ class LineParts:
     Attributes:
         name: Name of the route or feed.
         pipelined_max: Messages that may wait before we stop reading.
+        mllp_commit_ack: Both sides speak MLLP Release 2: a commit block that comes is about an answer, no message.
         passage: Makes the way of one message.
     """
 
@@ -76,6 +78,7 @@ class LineParts:
     pipelined_max: int
     passage: Callable[[Frame, PlacerSide], MessagePassage]
     log: EventLog
+    mllp_commit_ack: bool = False
 
 
 OPEN_FRAMES_INTERVAL_SECONDS = 1.0
@@ -120,6 +123,9 @@ class PlacerLine:
 
     def frame_received(self, frame: Frame) -> None:
         """Take the next frame; stop reading when too many wait."""
+        if self._parts.mllp_commit_ack and read_commit_block(frame.content) is not None:
+            self._connection.settle()
+            return
         self.message_count += 1
         self._waiting.append(frame)
         if len(self._waiting) >= self._parts.pipelined_max and not self._is_paused:
@@ -151,6 +157,10 @@ class PlacerLine:
     def send(self, content: bytes) -> None:
         """Send an acknowledgment."""
         self._connection.send(content)
+
+    def send_commit(self, commit: MllpCommitAck) -> None:
+        """Send a commit block."""
+        self._connection.send_raw(encode_frame(commit.value))
 
     def ended(self) -> None:
         """The message under way has come to its end."""
@@ -191,6 +201,9 @@ class _Refusal:
     def send(self, content: bytes) -> None:
         self._line.send(content)
 
+    def send_commit(self, commit: MllpCommitAck) -> None:
+        self._line.send_commit(commit)
+
     def ended(self) -> None:
         """Nothing was under way."""
 
@@ -219,6 +232,7 @@ async def listen(
         pipelined_max=route.parts.options.pipelined_max,
         passage=lambda frame, line: Passage(frame, line, route.parts),
         log=log,
+        mllp_commit_ack=table.mllp_commit_ack,
     )
     # What a placer that closed its side is still owed may take as long as the filler may.
     finish_seconds = config.destination[table.destination].ack_timeout_seconds + OWED_SECONDS

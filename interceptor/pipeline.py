@@ -96,6 +96,7 @@ class RouteOptions:
     custody: CustodyKind = CustodyKind.RELAY
     on_filler_down: Literal["wait", "nak"] = "wait"
     strict_inbound: bool = False
+    mllp_commit_ack: bool = False
     pipelined_max: int = 16
     decision_budget_seconds: float = 1.0
     note_length: int = 100
@@ -189,6 +190,8 @@ class Passage:
             new_control_id=parts.new_control_id,
             now=parts.now,
             received_at=self._received_at,
+            # What was cut off by another start block has no end that its sender waits behind.
+            owes_commit=parts.options.mllp_commit_ack and bool(frame.content) and not frame.truncated,
         )
 
     def begin(self) -> None:
@@ -405,6 +408,7 @@ class Passage:
             self._done(MessageOutcome.UNANSWERED)
 
     def _done(self, outcome: MessageOutcome) -> None:
+        self._answers.end()
         self._parts.metrics.messages.count(self._type, outcome)
         self._line.ended()
 

@@ -245,6 +245,7 @@ def _options(wiring: RouteWiring) -> RouteOptions:
         custody=CustodyKind(table.custody),
         on_filler_down=table.on_filler_down,
         strict_inbound=table.strict_inbound,
+        mllp_commit_ack=table.mllp_commit_ack,
         pipelined_max=table.pipelined_max,
         decision_budget_seconds=table.decision_budget_seconds,
         note_length=wiring.content.tables.site.note_length_max,

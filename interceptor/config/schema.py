@@ -148,6 +148,8 @@ class RouteTable(_Table):
     """What the placer of a relay sees while the filler is away: `wait` nothing until its own timeout, as without us; `nak` an AE with the reason."""
     strict_inbound: bool = False
     """Answer AR to content that is not HL7, instead of passing it to the filler unchanged."""
+    mllp_commit_ack: bool = False
+    """The placer speaks MLLP Release 2: before the HL7 acknowledgment it gets a commit block, ACK (0x06) when the message is stored or the filler has answered, NAK (0x15) when it was not taken."""
     hold_reply: Literal["ack", "orr"] = "ack"
     """The application acknowledgment of an order message in our custody: a plain ACK, or the order response (ORR^O02, ORI^O24, ORG^O20) that some placers wait for. Both accept the order."""
     connections_max: Annotated[int, Field(ge=1, le=10_000)] = 200

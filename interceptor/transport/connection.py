@@ -109,6 +109,10 @@ class MllpConnection:
         """Send *data* as it is: commit blocks. Settles no owed answer."""
         self._driver.write(data, answered=0)
 
+    def settle(self) -> None:
+        """The frame that came last needs no answer: one owed answer less."""
+        self._driver.write(b"", answered=1)
+
     def pause_reading(self) -> None:
         """Deliver no further frame and read no further bytes until `resume_reading`: the pipelining bound."""
         self._driver.pause_frames()
