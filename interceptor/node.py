@@ -282,7 +282,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         metrics=parts.metrics,
         custody=custody,
         failed=parts.failed,
-        drain=lambda: _drain(parts, listeners.values()),
+        drain=lambda: _drain(parts, listeners.values(), couriers.values()),
     )
 
 
@@ -480,6 +480,14 @@ def _status(
     return status
 
 
-async def _drain(parts: _Parts, listeners: Collection[Listener]) -> int:
+async def _drain(parts: _Parts, listeners: Collection[Listener], couriers: Iterable[Courier]) -> int:
+    """Finish what placers wait for, then what is on its way to a filler; within `drain_seconds` in all."""
     parts.health.draining = True
-    return await drain(listeners, seconds_max=parts.config.node.drain_seconds, log=parts.log)
+    seconds = parts.config.node.drain_seconds
+    began = time.monotonic()
+    left = await drain(listeners, seconds_max=seconds, log=parts.log)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(began + seconds - time.monotonic()):
+            for courier in couriers:
+                await courier.finish()
+    return left

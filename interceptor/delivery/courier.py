@@ -71,6 +71,7 @@ class Courier:
         self._jitter = jitter
         self._log = log
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
         self._refusal_count = 0
         self._disconnect_count = 0
         self._counted_row: int | None = None
@@ -90,11 +91,18 @@ class Courier:
         row: OutboxRow | None = None
         while True:
             self._wake.clear()
+            self._idle.clear()
             row = row or await self._claim()
             if row is None:
+                self._idle.set()
                 await self._sleep(self._options.poll_seconds)
             else:
                 row = await self._deliver(row)
+
+    async def finish(self) -> None:
+        """Take no more from the outbox; return when nothing is under way. What was cut off would be sent twice."""
+        self.is_paused = True
+        await self._idle.wait()
 
     async def _claim(self) -> OutboxRow | None:
         """The next due row, in flight; None while there is none, the lane is paused, or the filler is away."""
@@ -194,6 +202,7 @@ class Courier:
             )
         )
         if error != AnswerStatus.UNREACHABLE:
+            self._idle.set()
             await asyncio.sleep(pause)
 
     async def _acked(self, row: OutboxRow, acknowledgment: bytes) -> OutboxRow | None:
