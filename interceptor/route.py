@@ -214,6 +214,7 @@ def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[st
         acknowledge=_acknowledge(HoldReply(table.hold_reply), control_ids),
         summarize=_summarize,
         release=release,
+        placer_release=table.placer_release,
     )
 
 

@@ -152,6 +152,8 @@ class RouteTable(_Table):
     """The placer speaks MLLP Release 2: before the HL7 acknowledgment it gets a commit block, ACK (0x06) when the message is stored or the filler has answered, NAK (0x15) when it was not taken."""
     hold_reply: Literal["ack", "orr"] = "ack"
     """The application acknowledgment of an order message in our custody: a plain ACK, or the order response (ORR^O02, ORI^O24, ORG^O20) that some placers wait for. Both accept the order."""
+    placer_release: bool = False
+    """RL of the placer releases an order that we hold, without a reviewer. Off, RL is answered and the order stays held."""
     connections_max: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Connections at one time; further ones are closed at once."""
     connections_per_address_max: Annotated[int, Field(ge=1, le=10_000)] = 50

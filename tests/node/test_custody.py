@@ -41,3 +41,20 @@ async def test_a_held_order_keeps_its_reason_when_a_sibling_that_does_not_help_a
             states = {one.order_key: one.state for one in node.custody.index.orders()}
         assert states == {"P1^EPIC": OrderState.HELD, "P3^EPIC": OrderState.HELD}
         assert len(ris.received) == 1
+
+
+@pytest.mark.parametrize(("placer_release", "state"), [(False, OrderState.HELD), (True, OrderState.QUEUED)])
+async def test_the_placer_releases_a_held_order_only_where_its_route_allows_it(
+    tmp_path: Path, placer_release: bool, state: OrderState
+) -> None:
+    async with filler() as ris:
+        # A filler that stays silent: the order that left is still there to be looked at.
+        ris.answer = lambda _content: None
+        config = node_config(tmp_path, filler_port=ris.port, placer_release=placer_release)
+        async with node_of(config) as node, placer_of(node) as placer:
+            await placer.exchange(order("P1", control_id="FIRST"))
+            assert b"MSA|AA|SECOND" in await placer.exchange(order("P1", control="RL", control_id="SECOND"))
+            assert [one.state for one in node.custody.index.orders()] == [state]
+            if placer_release:
+                assert b"|FIRST|" in (await ris.wait_for(1))[0]
+    assert len(ris.received) == int(placer_release)
