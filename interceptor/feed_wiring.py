@@ -1,6 +1,6 @@
 """One feed's parts plugged together, and the registry that feeds, imports and lookups share: see `feed.py`."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -11,8 +11,10 @@ from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.evidence.feed_patient import FeedTables
 from interceptor.evidence.registry import Registry
 from interceptor.evidence.registry_sqlite import SqliteRegistry
-from interceptor.evidence.statement import Authorities
+from interceptor.evidence.statement import Authorities, Statement
 from interceptor.feed import FeedParts, Receiver
+from interceptor.journal.patient_merge import PatientMerge
+from interceptor.journal.patient_number import PatientNumber
 from interceptor.journal.port import JournalBroken
 from interceptor.journal.recorder import QUARANTINE_SIZE_MAX
 from interceptor.journal.sqlite import SqliteJournal
@@ -34,6 +36,7 @@ class FeedWiring:
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     give_up: Callable[[JournalBroken], None]
     now: Callable[[], datetime]
+    merged: Callable[[Sequence[PatientMerge]], None]
 
 
 def registry_authorities(config: Config) -> Authorities:
@@ -81,6 +84,21 @@ def _build_feed(name: str, table: FeedTable, wiring: FeedWiring) -> FeedParts:
         metrics=wiring.metrics.routes[name],
         feed_metrics=wiring.metrics.feeds[name],
         log=wiring.log,
+        heard=lambda statements: wiring.merged(_merges(statements)),
+    )
+
+
+def _merges(statements: Sequence[Statement]) -> tuple[PatientMerge, ...]:
+    return tuple(
+        PatientMerge(
+            given_up=PatientNumber(link.given_up.value, link.given_up.authority),
+            kept=PatientNumber(link.kept.value, link.kept.authority),
+            source=statement.source,
+            reference=statement.reference,
+        )
+        for statement in statements
+        for link in statement.links
+        if link.is_merge
     )
 
 

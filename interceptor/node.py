@@ -43,6 +43,7 @@ from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, reg
 from interceptor.journal.custody import Custody
 from interceptor.journal.custody_log import custody_log
 from interceptor.journal.gauge import Gauges
+from interceptor.journal.patient_merge import PatientMerges
 from interceptor.journal.port import JournalReason, JournalRefused, JournalUnavailable
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.route_mode import HoldGate, RouteModes
@@ -249,7 +250,8 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
     registry = build_registry(config, parts.journal)
     evidence = await stack.enter_async_context(_open_evidence(parts, registry))
-    routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence)
+    merges = PatientMerges(custody, spell=registry_authorities(config).name, now=utc_now, log=parts.log)
+    routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence, merges=merges)
     gates = {name: route.gate for name, route in routes.items()}
     desk = _build_desk(parts, custody, routes, wake=waker(couriers.values()))
     route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
@@ -267,10 +269,11 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, gates)
     parts.run(recorder.run(), name="recorder")
+    parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
     listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
-    for feed in build_feeds(_feed_wiring(parts, registry, destinations)):
+    for feed in build_feeds(_feed_wiring(parts, registry, destinations, merges)):
         listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, reuse_port=reuse_port))
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
@@ -335,6 +338,7 @@ def _build_routes(
     recorder: Recorder,
     *,
     evidence: Evidence,
+    merges: PatientMerges,
 ) -> dict[str, Route]:
     change_mode = _mode_changer(parts, modes)
 
@@ -353,6 +357,7 @@ def _build_routes(
             destination=destinations[table.destination],
             modes=modes,
             gate=gate,
+            merges=merges,
             recorder=recorder,
             metrics=parts.metrics,
             log=parts.log,
@@ -409,8 +414,7 @@ async def _run_watches(
     """The hold timer, the loop watch and the gauges; what waits is shown once before the listeners open."""
     timer = HoldTimer(custody, build_change=end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
     parts.run(timer.run(), name="hold-timer")
-    lag = parts.metrics.event_loop_lag
-    parts.run(watch_loop(health=parts.health, lag=lag, log=parts.log), name="loop-watch")
+    parts.run(watch_loop(health=parts.health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")
     gauges = Gauges(custody, gates, metrics=parts.metrics, health=parts.health, now=utc_now, log=parts.log)
     await gauges.look()
     parts.run(gauges.run(), name="gauges")
@@ -427,7 +431,9 @@ async def _open_listeners(
     return opened
 
 
-def _feed_wiring(parts: _Parts, registry: SqliteRegistry, destinations: Mapping[str, Destination]) -> FeedWiring:
+def _feed_wiring(
+    parts: _Parts, registry: SqliteRegistry, destinations: Mapping[str, Destination], merges: PatientMerges
+) -> FeedWiring:
     return FeedWiring(
         config=parts.config,
         content=parts.content,
@@ -439,6 +445,7 @@ def _feed_wiring(parts: _Parts, registry: SqliteRegistry, destinations: Mapping[
         spawn=parts.spawn,
         give_up=parts.give_up,
         now=utc_now,
+        merged=merges.note,
     )
 
 

@@ -121,6 +121,7 @@ class RouteParts:
         now: Aware UTC time.
         new_control_id: A new MSH-10 of our own.
         count_annotation_refused: The filler refused a message that we annotated.
+        note_patient: Take note of an ADT message that went its way; never waits.
     """
 
     options: RouteOptions
@@ -140,6 +141,7 @@ class RouteParts:
     now: Callable[[], datetime]
     new_control_id: Callable[[], str]
     count_annotation_refused: Callable[[], None]
+    note_patient: Callable[[Header, bytes], None]
     metrics: RouteMetrics
     log: EventLog
 
@@ -208,6 +210,8 @@ class Passage:
             self._begin_order(raw, header)
         else:
             self._relay(raw, header)
+            if self._type is MessageTypeLabel.ADT:
+                self._parts.note_patient(header, raw)
 
     def withdraw(self) -> None:
         """The placer is gone: what has not left for the filler does not leave; what is being journaled is."""

@@ -31,12 +31,13 @@ from interceptor.delivery.destination import Destination
 from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
 from interceptor.journal.decision_record import decision_record
+from interceptor.journal.patient_merge import PatientMerges
 from interceptor.journal.port import Entry, EntryChange, OutgoingMessage
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import NoticeBuilder, ReleaseParts, end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.turn import take_turn
-from interceptor.journal.turn_parts import TurnParts
+from interceptor.journal.turn_parts import Inbound, TurnParts, TurnResult
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 from interceptor.pipeline import CustodyKind, RouteOptions, RouteParts
@@ -66,6 +67,7 @@ class RouteWiring:
     destination: Destination
     modes: RouteModes
     gate: HoldGate
+    merges: PatientMerges
     recorder: Recorder
     metrics: Metrics
     log: EventLog
@@ -162,6 +164,15 @@ def build_route(wiring: RouteWiring) -> Route:
     decider = _Decider(wiring)
     control_ids = _control_ids(wiring.now)
     turn = _turn_parts(wiring, decider, control_ids)
+
+    def note_patient(header: Header, raw: bytes) -> None:
+        wiring.merges.note_message(header, raw, source=name)
+
+    async def take(inbound: Inbound) -> TurnResult:
+        result = await take_turn(inbound, turn)
+        note_patient(inbound.header, inbound.raw)
+        return result
+
     parts = RouteParts(
         options=_options(wiring),
         filler=wiring.destination,
@@ -171,7 +182,7 @@ def build_route(wiring: RouteWiring) -> Route:
         evidence_at_first=NO_EVIDENCE if wiring.ask is None else None,
         mode=turn.mode,
         no_hold=wiring.gate.no_hold,
-        take_turn=lambda inbound: take_turn(inbound, turn),
+        take_turn=take,
         count=lambda decision: _count(wiring, decision),
         record=_record(wiring, decider),
         quarantine=lambda reason, raw: wiring.recorder.quarantine(name, reason, raw),
@@ -180,6 +191,7 @@ def build_route(wiring: RouteWiring) -> Route:
         now=wiring.now,
         new_control_id=lambda: next(control_ids),
         count_annotation_refused=wiring.destination.metrics.annotations_refused.inc,
+        note_patient=note_patient,
         metrics=wiring.metrics.routes[name],
         log=wiring.log,
     )

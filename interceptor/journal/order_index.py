@@ -11,6 +11,7 @@ from datetime import datetime
 
 from interceptor.action.lifecycle import OPEN_STATES, UNSEEN_ENDS, WAITING_STATES, OrderState
 from interceptor.decision.message_decision import order_key
+from interceptor.journal.patient_number import PatientNumber, numbers_of_order
 from interceptor.journal.port import Entry, EntryId
 from interceptor.message.group import order_groups
 from interceptor.message.header import NotHl7
@@ -26,7 +27,7 @@ DIGEST_COUNT_MAX = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOrder:
-    """What the index knows of one order; the rest is in the journal."""
+    """What the index knows of one order; the rest is in the journal. `patients`: the numbers of its patient, while open."""
 
     entry_id: EntryId
     route: str
@@ -37,6 +38,7 @@ class OpenOrder:
     priority: str
     taken_at: datetime
     deadline_at: datetime | None
+    patients: frozenset[PatientNumber] = frozenset()
 
 
 class OrderIndex:
@@ -102,6 +104,7 @@ class OrderIndex:
             priority=entry.priority,
             taken_at=entry.taken_at,
             deadline_at=entry.deadline_at,
+            patients=numbers_of_order(entry.content, entry.summary) if entry.state in OPEN_STATES else frozenset(),
         )
         (self._open if entry.state in OPEN_STATES else self._ended)[order.entry_id] = order
         if order.order_key:

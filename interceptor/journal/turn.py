@@ -38,6 +38,7 @@ from interceptor.decision.message_decision import MessageDecision, OrderDecision
 from interceptor.decision.report import order_json
 from interceptor.journal.decision_record import decision_record
 from interceptor.journal.order_index import order_keys_of
+from interceptor.journal.patient_merge import keep_merge
 from interceptor.journal.port import (
     AlreadyTaken,
     Conflict,
@@ -247,6 +248,7 @@ class _Turn:
         if plan.forward is not None:
             outgoing = await self._released(entry, plan.forward, control_id, plan.original)
         urgency = again[0].decision.urgency
+        summary, set_key = keep_merge(entry, self._parts.summarize(view, again[0]), again[0].set_key)
         self._draft.add_step(
             entry,
             event,
@@ -254,8 +256,8 @@ class _Turn:
             order=again[0],
             content=view.raw,
             control_id=control_id,
-            summary=self._parts.summarize(view, again[0]),
-            set_key=again[0].set_key,
+            summary=summary,
+            set_key=set_key,
             priority=urgency.urgency_class.value if urgency else None,
             deadline_at=self._earlier_deadline(entry, again[0]),
             detail={"edit": "" if view.raw == content else "ORC-1 NW", "reasons": list(again[0].decision.reasons)},

@@ -10,9 +10,9 @@ from datetime import datetime
 from interceptor.action.lifecycle import WAITING_STATES
 from interceptor.action.plan import MessagePlan, plan_message
 from interceptor.context.extract import EvidenceNeeded
-from interceptor.context.order_set import SetMember
+from interceptor.context.order_set import SetMember, set_key
 from interceptor.context.patient import PatientEvidence
-from interceptor.decision.message_decision import MessageDecision, OrderDecision
+from interceptor.decision.message_decision import MessageDecision, OrderDecision, order_key
 from interceptor.journal.custody import Custody, set_keys_of
 from interceptor.journal.order_index import order_keys_of
 from interceptor.journal.port import Entry
@@ -68,7 +68,9 @@ class Deciding:
 
     async def _sibling(self, entry: Entry) -> Sibling:
         alone = await self.decide_entry(entry, ())
-        member = alone.member and replace(alone.member, in_custody=True, arrived_at=entry.taken_at)
+        member = alone.member and replace(
+            alone.member, set_key=entry.set_key, in_custody=True, arrived_at=entry.taken_at
+        )
         return Sibling(entry=entry, member=member)
 
     async def decide_entry(self, entry: Entry, members: Sequence[SetMember]) -> OrderDecision:
@@ -79,6 +81,7 @@ class Deciding:
         message at hand is about, count for its set as they stand now, not as they came.
         """
         source = MessageView(entry.source)
+        members = _as_named_in(source, entry, members)
         here = set(order_keys_of(self._view))
         index = self._parts.custody.index
         moved = {key for key in order_keys_of(source) if key in here or index.of_key(key)} - {entry.order_key}
@@ -108,3 +111,11 @@ class Deciding:
             note_length=self._parts.release.note_length,
             first_part=first_part,
         )
+
+
+def _as_named_in(source: MessageView, entry: Entry, members: Sequence[SetMember]) -> Sequence[SetMember]:
+    """*members* under the key that *source* gives the order's set, which differs once its patient was merged."""
+    for group in order_groups(source):
+        if order_key(source, group) == entry.order_key and (key := set_key(source, group)) != entry.set_key:
+            return [replace(one, set_key=key) if one.set_key == entry.set_key else one for one in members]
+    return members

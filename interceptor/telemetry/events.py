@@ -200,6 +200,13 @@ ORDER_RELEASED_UNREVIEWED = _warning(
     "waiting_seconds",
     per_minute_max=0,
 )
+MERGE_FAILED = _error(
+    "merge_failed",
+    "Two patients were merged and the orders that wait could not be shown under the new number. Report it with these fields.",
+    "error",
+    "reason",
+    "where",
+)
 ORDER_DAMAGED = _error(
     "order_damaged",
     "The stored bytes of a held order are damaged and will not be sent; have it ordered again.",
