@@ -39,7 +39,7 @@ from interceptor.journal.side_tables import SideTables
 from interceptor.journal.sqlite_file import FileSettings, OwnerLock, errors_at_start, open_for_writing, prepare_place
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.journal.sqlite_writer import CommitReport, Writer, WriterSettings
-from interceptor.journal.stored_form import instant_text, storable_text
+from interceptor.journal.stored_form import storable_text
 from interceptor.journal.upkeep import Pruned, Retention, VerifyReport
 
 ROWS_MAX = 100_000
@@ -316,9 +316,7 @@ class SqliteJournal:
 
     async def probe(self, *, at: datetime) -> None:
         """Write and commit one row, as a new message would: on a disk that is nearly full it is refused too."""
-        await self._writer.submit(
-            partial(sqlite_restore.set_meta, name="probed_at", value=instant_text(at)), takes_custody=True
-        )
+        await self._writer.submit(partial(sqlite_restore.note_probe, at=at), takes_custody=True)
 
     async def _entries(self, query: str, parameters: tuple[object, ...]) -> tuple[Entry, ...]:
         return await self._readers.read(partial(sqlite_entry.read_entries, query=query, parameters=parameters))

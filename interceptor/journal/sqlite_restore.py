@@ -35,6 +35,11 @@ def set_meta(connection: apsw.Connection, name: str, value: str) -> None:
     )
 
 
+def note_probe(connection: apsw.Connection, *, at: datetime) -> None:
+    """Write that the journal could be written now."""
+    set_meta(connection, "probed_at", instant_text(at))
+
+
 def get_meta(connection: apsw.Connection, name: str) -> str | None:
     """One value of the journal about itself."""
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()

@@ -49,19 +49,25 @@ class Load:
         try:
             while data := await reader.read(65536):
                 decoder.receive_data(data)
-                while (frame := decoder.next_frame()) is not None:
-                    self.ledger.note_received(frame.content)
-                    self.happened("received")
-                    await asyncio.sleep(self.rng.random() * 0.004)
-                    if self.rng.random() < self.drop_share:
-                        self.ledger.disruptions += 1
-                        return
-                    writer.write(accept(frame.content))
-                    self.happened("answered")
+                if not await self._answer(decoder, writer):
+                    return
         except ConnectionError:
             return
         finally:
             writer.close()
+
+    async def _answer(self, decoder: FrameDecoder, writer: asyncio.StreamWriter) -> bool:
+        """Take and answer what is whole; False to hang up instead."""
+        while (frame := decoder.next_frame()) is not None:
+            self.ledger.note_received(frame.content)
+            self.happened("received")
+            await asyncio.sleep(self.rng.random() * 0.004)
+            if self.rng.random() < self.drop_share:
+                self.ledger.disruptions += 1
+                return False
+            writer.write(accept(frame.content))
+            self.happened("answered")
+        return True
 
     # The placers.
 
