@@ -301,7 +301,8 @@ class Passage:
         if self._line.is_lost:
             self._done(MessageOutcome.UNANSWERED)
             return
-        if parts.options.on_filler_down == "nak" and parts.filler.is_refused:
+        tells_of_absence = parts.options.on_filler_down == "nak"
+        if tells_of_absence and parts.filler.is_refused:
             self._refuse(header, AckCode.APPLICATION_ERROR, "filler_unreachable")
             return
 
@@ -316,6 +317,10 @@ class Passage:
                 self._outcome = MessageOutcome.PASSED
                 self._relay(original, header)
                 return
+            if not answer.sent and tells_of_absence:
+                self._request = None
+                self._refuse(header, AckCode.APPLICATION_ERROR, "filler_unreachable")
+                return
             self._answered(answer)
 
         if is_batch(content):
@@ -325,6 +330,7 @@ class Passage:
             control_id=header.control_id if header is not None else None,
             on_answer=answered,
             answer_count=answer_count(header) if header is not None else 1,
+            waits_for_peer=not tells_of_absence,
         )
         parts.metrics.added_latency.observe(asyncio.get_running_loop().time() - self._received_at)
         parts.filler.submit(self._request)

@@ -5,7 +5,8 @@ were submitted; with one connection they also arrive in it. Nothing here decides
 message: that is the pipeline's (the placer sends again) or the courier's (the outbox) business.
 
 Failures: a refused or lost connection is opened again after a jittered pause that grows to
-`reconnect_seconds_max`; a new message cuts the pause short. A message that was sent when the connection
+`reconnect_seconds_max`; a new message cuts the pause short. What waits for a filler that cannot be reached goes on
+waiting, up to the time of an answer, or ends at once where it says so (`Request.waits_for_peer`). A message that was sent when the connection
 was lost, or whose answer is late, garbled or another message's, is answered with what happened and
 `sent = True`: the filler may have it. A late answer dies with its connection (hazard H22).
 
@@ -146,6 +147,8 @@ class Destination:
         if not self._is_refused and not self.is_up:
             self.log.event(DESTINATION_LOST, destination=self.options.name, reason="refused")
         self._is_refused = True
+        if not self.is_up:
+            self._end_impatient()
 
     def line_free(self, line: "Line") -> None:
         """Give *line* the next waiting message, or remember that it is idle."""
@@ -161,6 +164,14 @@ class Destination:
         for line in self._lines:
             if line.wake():
                 return
+
+    def _end_impatient(self) -> None:
+        """End what does not wait for a filler that is away; whoever is told may submit or withdraw others."""
+        impatient = [request for request in self._queue if not request.waits_for_peer]
+        for request in impatient:
+            if request in self._queue:
+                self._queue.remove(request)
+                self._end_unsent(request)
 
     def _expire(self, request: Request) -> None:
         if self.withdraw(request):

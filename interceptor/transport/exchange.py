@@ -54,11 +54,14 @@ class Request:
             batch): then the next acknowledgment on the connection is the answer.
         on_answer: Called once for each answer, the last time with `final`.
         answer_count: Answers to wait for: 0, 1, or 2 (accept, then application acknowledgment).
+        waits_for_peer: Whether it waits while the peer cannot be reached; if not, it ends as UNREACHABLE, not sent, as
+            soon as that is known.
     """
 
     content: bytes
     control_id: bytes | None
     on_answer: Callable[[Answer], None]
     answer_count: int = 1
+    waits_for_peer: bool = True
     is_done: bool = field(default=False, init=False)
     queue_timer: asyncio.TimerHandle | None = field(default=None, init=False)

@@ -11,10 +11,10 @@ from interceptor.delivery.connector import connector
 from interceptor.delivery.destination import Destination, DestinationOptions, Line
 from interceptor.message.acknowledgment import AckCode
 from interceptor.transport.client import ClientConnection
-from interceptor.transport.exchange import AnswerStatus
+from interceptor.transport.exchange import Answer, AnswerStatus, Request
 from interceptor.transport.options import ConnectionOptions
 from interceptor.wire.frame import encode_frame
-from tests.support.delivery import PROMPT, metric, new_metrics, way_to
+from tests.support.delivery import PROMPT, Sent, metric, new_metrics, way_to
 from tests.support.hostile_filler import (
     RESULT,
     STATUS,
@@ -227,6 +227,48 @@ async def test_a_message_waits_for_the_filler_to_come_back() -> None:
             assert (way.destination.is_up, way.destination.is_refused) == (True, False)
             assert ris.contents == [ONE]
         await until(lambda: not way.destination.is_up)
+
+
+@pytest.mark.fault(8)
+async def test_what_does_not_wait_for_a_filler_that_went_away_ends_and_the_rest_waits() -> None:
+    port = free_port()
+    async with way_to(port) as way:
+        async with hostile_filler(stay_silent, port=port) as ris:
+            await until(lambda: way.destination.is_up)
+            under_way = way.send(ONE, b"C1", waits_for_peer=False)
+            patient = way.send(TWO, b"C2")
+            impatient = way.send(THREE, b"C3", waits_for_peer=False)
+            await ris.wait_for(1)
+        lost, ended = await under_way.final(), await impatient.final()
+        assert (lost.status, lost.sent) == (AnswerStatus.LOST, True)
+        assert (ended.status, ended.sent) == (AnswerStatus.UNREACHABLE, False)
+        assert (patient.answers, way.destination.waiting_count) == ([], 1)
+        async with hostile_filler(port=port) as ris:
+            assert (await patient.final()).status is AnswerStatus.ANSWERED
+            assert ris.control_ids == ["C2"]
+
+
+async def test_a_lost_connection_that_comes_back_at_once_ends_nothing_that_waits() -> None:
+    async with hostile_filler(close, accept) as ris, way_to(ris.port) as way:
+        way.send(ONE, b"C1")
+        waiting = way.send(TWO, b"C2", waits_for_peer=False)
+        assert (await waiting.final()).status is AnswerStatus.ANSWERED
+
+
+async def test_whoever_is_told_that_the_filler_is_away_may_take_others_back() -> None:
+    async with way_to(free_port()) as way:
+        second: list[Sent] = []
+        told: list[AnswerStatus] = []
+
+        def take_back(answer: Answer) -> None:
+            told.append(answer.status)
+            assert way.destination.withdraw(second[0].request)
+
+        first = Request(content=ONE, control_id=b"C1", on_answer=take_back, waits_for_peer=False)
+        way.destination.submit(first)
+        second.append(way.send(TWO, b"C2", waits_for_peer=False))
+        await until(lambda: way.destination.is_refused)
+        assert (told, second[0].answers) == ([AnswerStatus.UNREACHABLE], [])
 
 
 async def test_what_is_taken_back_before_it_left_never_leaves() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus import corpus_messages, needs_corpus
+from tests.support.hostile_filler import hostile_filler, stay_silent
+from tests.support.mllp_peer import until
 from tests.support.node import Events, Filler, accept, filler, free_port, node_config, node_of, placer_of, reply
 from tests.support.orders import CHEST_FILM, COMPLETE, order
 
@@ -100,6 +102,23 @@ async def test_with_nak_the_placer_is_told_that_the_filler_is_away(tmp_path: Pat
         # The first attempt to connect may still be under way; then the message waits for its end.
         answers = [await placer.exchange(order(f"P{number}", procedure=CHEST_FILM)) for number in (1, 2)]
     assert b"MSA|AE|CP2" in answers[-1]
+
+
+@pytest.mark.fault(8)
+async def test_with_nak_what_already_waits_is_told_too_when_the_filler_goes_away(tmp_path: Path) -> None:
+    """The message under way stays without an answer: the filler may have it."""
+    port = free_port()
+    config = node_config(tmp_path, filler_port=port, on_filler_down="nak", destination_ack_timeout_seconds=60.0)
+    events = Events()
+    async with node_of(config, events) as node, placer_of(node) as first, placer_of(node) as second:
+        async with hostile_filler(stay_silent, port=port) as ris:
+            await until(lambda: "destination_connected" in events.names())
+            await first.send(order("P1", procedure=CHEST_FILM))
+            await ris.wait_for(1)
+            await second.send(order("P2", procedure=CHEST_FILM))
+        assert b"MSA|AE|CP2" in await second.answer(seconds=15)
+        with pytest.raises(TimeoutError):
+            await first.answer(seconds=0.2)
 
 
 @pytest.mark.fault(36)

@@ -70,7 +70,9 @@ class Way:
     metrics: Metrics
     task: "asyncio.Task[None]"
 
-    def send(self, content: bytes, control_id: bytes | None, *, answer_count: int = 1) -> Sent:
+    def send(
+        self, content: bytes, control_id: bytes | None, *, answer_count: int = 1, waits_for_peer: bool = True
+    ) -> Sent:
         """Submit a message."""
         answers: list[Answer] = []
         is_final = asyncio.Event()
@@ -81,7 +83,13 @@ class Way:
             if answer.final:
                 is_final.set()
 
-        request = Request(content=content, control_id=control_id, on_answer=take, answer_count=answer_count)
+        request = Request(
+            content=content,
+            control_id=control_id,
+            on_answer=take,
+            answer_count=answer_count,
+            waits_for_peer=waits_for_peer,
+        )
         self.destination.submit(request)
         return Sent(request, answers, is_final)
 
