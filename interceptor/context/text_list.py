@@ -108,9 +108,9 @@ def _walk_forward(elements: Sequence[Element], index: int, cue: Cue) -> _Walk:
         if breaker is not None:
             if breaker in _ENDS or (content_seen and breaker is BreakerKind.QUESTION):
                 break
+            if content_seen and not crosses and breaker is BreakerKind.COMMA:
+                break
             if breaker in _DIVIDERS:
-                if content_seen and not crosses and breaker is BreakerKind.COMMA:
-                    break
                 walk.divide(element, content_seen=content_seen)
                 previous = element
                 continue

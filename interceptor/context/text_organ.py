@@ -93,12 +93,18 @@ def settle_terms(elements: Sequence[Element], originals: Sequence[str]) -> None:
     for late in (False, True) if ambiguous else ():
         text.look()
         for index in ambiguous:
-            for term in elements[index].ambiguous:
-                if (term.needs in _LATE) is late and _CONDITIONS[term.needs](text, index):
-                    accept_terms(elements[index], (term,) if term.label is not None else ())
+            _settle(text, index, late=late)
     for index, element in enumerate(elements):
         if element.terms and not element.labels.isdisjoint(ONCOLOGY):
             _attach_organ(elements, index)
+
+
+def _settle(text: "_Text", index: int, *, late: bool) -> None:
+    """Accept the ambiguous terms of one element whose condition holds, of those that come now."""
+    element = text.elements[index]
+    for term in element.ambiguous:
+        if (term.needs in _LATE) is late and _CONDITIONS[term.needs](text, index):
+            accept_terms(element, (term,) if term.label is not None else ())
 
 
 def _attach_organ(elements: Sequence[Element], index: int) -> None:

@@ -418,9 +418,8 @@ def _open_numbers(root: TrieNode) -> None:
         node = waiting.pop()
         any_number = node.get(NUMBER)
         if any_number is not None:
-            for word, child in node.items():
-                if word[0].isdigit():
-                    _merge(child, any_number)
+            for child in [child for word, child in node.items() if word[0].isdigit()]:
+                _merge(child, any_number)
         waiting.extend(node.values())
 
 

@@ -177,19 +177,18 @@ def tokenise(text: str) -> Tokens:
         word = match[0]
         start, end = match.span()
         first = word[0]
-        if not first.isalnum():
-            if first == "-":
-                if _inside_word(lowered, start, end):
-                    continue
-            elif first == ".":
-                if words and not _ends_sentence(text, lowered, words[-1], end):
-                    continue
-            elif first in "\r\n":
-                if _line_goes_on(lowered, words, end):
-                    continue
-                # A lower-case line may be a wrapped one: it divides no more than a comma does.
-                word = "," if lowered[end] == text[end] and lowered[end].isalpha() else "."
-        elif "'" in word:
+        if first == "-":
+            if _inside_word(lowered, start, end):
+                continue
+        elif first == ".":
+            if words and not _ends_sentence(text, lowered, words[-1], end):
+                continue
+        elif first in "\r\n":
+            if _line_goes_on(lowered, words, end):
+                continue
+            # A lower-case line may be a wrapped one: it divides no more than a comma does.
+            word = "," if lowered[end] == text[end] and lowered[end].isalpha() else "."
+        elif first.isalnum() and "'" in word:
             word = word.replace("'", "")
         words.append(word)
         starts.append(start)
