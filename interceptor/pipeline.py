@@ -225,12 +225,9 @@ class Passage:
 
     def _begin_unreadable(self, raw: bytes, header: Header | None, *, truncated: bool) -> None:
         """The filler judges what we cannot read; a frame that broke off is nobody's message."""
-        parts = self._parts
         reason = "truncated" if truncated else "not_hl7"
-        parts.quarantine(reason, raw)
-        parts.metrics.quarantined.count(reason)
-        parts.log.event(MESSAGE_QUARANTINED, route=parts.options.name, reason=reason, size=len(raw))
-        if not truncated and not parts.options.strict_inbound:
+        _keep_unreadable(self._parts, reason, raw)
+        if not truncated and not self._parts.options.strict_inbound:
             self._relay(raw, header)
         else:
             self._refuse(header, AckCode.APPLICATION_REJECT, reason)
@@ -421,6 +418,13 @@ class Passage:
         self._answers.end()
         self._parts.metrics.messages.count(self._type, outcome)
         self._line.ended()
+
+
+def _keep_unreadable(parts: RouteParts, reason: str, raw: bytes) -> None:
+    """Keep for an analyst what is no message."""
+    parts.quarantine(reason, raw)
+    parts.metrics.quarantined.count(reason)
+    parts.log.event(MESSAGE_QUARANTINED, route=parts.options.name, reason=reason, size=len(raw))
 
 
 def _plan(parts: RouteParts, view: MessageView, decision: MessageDecision) -> MessagePlan:

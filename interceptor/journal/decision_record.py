@@ -1,13 +1,36 @@
 """A decision on one order as the journal keeps it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from interceptor.action.plan import RouteMode
 from interceptor.context.vocabulary import ProcedureClass
 from interceptor.decision.message_decision import OrderDecision
 from interceptor.decision.report import order_json
-from interceptor.journal.port import DecisionRecord
 from interceptor.message.view import MessageView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """A decision on one imaging order, kept whether or not we took custody. `facts` is the JSON order object."""
+
+    decided_at: datetime
+    route: str
+    mode: str
+    control_id: str
+    order_key: str
+    placer_order_number: str
+    disposition: str
+    reasons: tuple[str, ...]
+    policy_id: str
+    policy_version: str
+    policy_profile: str
+    policy_sha256: str
+    facts: Mapping[str, object]
+    decide_again: bool = False
+    unmapped_code: str = ""
+    unmapped_name: str = ""
 
 
 def decision_record(

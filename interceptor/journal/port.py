@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
+from interceptor.journal.decision_record import DecisionRecord
 from interceptor.journal.upkeep import Pruned, Retention
 
 EntryId = NewType("EntryId", int)
@@ -200,28 +201,6 @@ class EntryChange:
     detail: Mapping[str, object] = field(default_factory=dict)
     follower: Follower | None = None
     outgoing: tuple[OutgoingMessage, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionRecord:
-    """A decision on one imaging order, kept whether or not we took custody. `facts` is the JSON order object."""
-
-    decided_at: datetime
-    route: str
-    mode: str
-    control_id: str
-    order_key: str
-    placer_order_number: str
-    disposition: str
-    reasons: tuple[str, ...]
-    policy_id: str
-    policy_version: str
-    policy_profile: str
-    policy_sha256: str
-    facts: Mapping[str, object]
-    decide_again: bool = False
-    unmapped_code: str = ""
-    unmapped_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from interceptor.journal.port import DecisionRecord, Journal, JournalUnavailable
+from interceptor.journal.decision_record import DecisionRecord
+from interceptor.journal.port import Journal, JournalUnavailable
 
 WAITING_COUNT_MAX = 10_000
 BATCH_COUNT_MAX = 500

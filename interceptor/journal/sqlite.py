@@ -18,12 +18,12 @@ import apsw
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal import sqlite_entry, sqlite_intake, sqlite_outbox, sqlite_prune, sqlite_restore, sqlite_verify
+from interceptor.journal.decision_record import DecisionRecord
 from interceptor.journal.port import (
     AlreadyTaken,
     AuditRow,
     ChangeDone,
     Conflict,
-    DecisionRecord,
     Entry,
     EntryChange,
     EntryId,
@@ -280,14 +280,7 @@ class SqliteJournal:
 
     async def prune(self, *, at: datetime, retention: Retention) -> Pruned:
         """Remove what ended long ago, in small transactions."""
-        removed = {}
-        for table in sqlite_prune.PRUNING:
-            removed[table] = 0
-            count = sqlite_prune.ROWS_PER_TRANSACTION
-            while count == sqlite_prune.ROWS_PER_TRANSACTION:
-                work = partial(sqlite_prune.prune_some, table=table, at=at, retention=retention)
-                count = await self._writer.submit(work)
-                removed[table] += count
+        removed = await sqlite_prune.prune_all(self._writer, at=at, retention=retention)
         await self.record_audit(at=at, actor="node", action="pruned", entry_id=None, detail=removed)
         return Pruned(**{f"{table}_count": count for table, count in removed.items()})
 

@@ -9,9 +9,9 @@ from datetime import datetime
 import apsw
 
 from interceptor.action.lifecycle import OrderState
+from interceptor.journal.decision_record import DecisionRecord
 from interceptor.journal.port import (
     AlreadyTaken,
-    DecisionRecord,
     EntryId,
     Intake,
     IntakeDone,

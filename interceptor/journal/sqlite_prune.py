@@ -5,10 +5,12 @@ The SQL asks for ended rows only; triggers and foreign keys would refuse anythin
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 
 import apsw
 
+from interceptor.journal.sqlite_writer import Writer
 from interceptor.journal.stored_form import instant_text
 from interceptor.journal.upkeep import Retention
 
@@ -41,6 +43,18 @@ PRUNING: Mapping[str, str] = MappingProxyType(
                 SELECT quarantine_id FROM quarantine WHERE received_at < :quarantine LIMIT :rows)""",
     }
 )
+
+
+async def prune_all(writer: Writer, *, at: datetime, retention: Retention) -> Mapping[str, int]:
+    """Remove everything that ended before the retention, in small transactions; returns how many rows by table."""
+    removed = {}
+    for table in PRUNING:
+        removed[table] = 0
+        count = ROWS_PER_TRANSACTION
+        while count == ROWS_PER_TRANSACTION:
+            count = await writer.submit(partial(prune_some, table=table, at=at, retention=retention))
+            removed[table] += count
+    return removed
 
 
 def prune_some(connection: apsw.Connection, table: str, *, at: datetime, retention: Retention) -> int:

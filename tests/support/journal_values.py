@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from interceptor.action.lifecycle import LifecycleEvent, OrderState, decide_transition
+from interceptor.journal.decision_record import DecisionRecord
 from interceptor.journal.port import (
     ChangeDone,
     Conflict,
-    DecisionRecord,
     EntryChange,
     EntryId,
     Follower,
