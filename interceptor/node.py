@@ -39,12 +39,12 @@ from interceptor.evidence.registry import RegistryResult
 from interceptor.evidence.registry_sqlite import SqliteRegistry
 from interceptor.evidence.retrospective import Outcome
 from interceptor.feed import FeedResult
-from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities
+from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities, study_note
 from interceptor.journal.custody import Custody
 from interceptor.journal.custody_log import custody_log
 from interceptor.journal.gauge import Gauges
 from interceptor.journal.patient_merge import PatientMerges
-from interceptor.journal.port import JournalReason, JournalRefused, JournalUnavailable
+from interceptor.journal.port import JournalReason, JournalRefused
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.sqlite import SqliteJournal
@@ -56,7 +56,7 @@ from interceptor.listener import Listener, drain, listen, listen_feed, watch_ope
 from interceptor.review.desk import Desk, DeskParts
 from interceptor.review.registry_desk import RegistryDesk
 from interceptor.review.route_desk import RouteDesk
-from interceptor.route import Route, RouteWiring, build_route, end_of_wait, would_be_held
+from interceptor.route import Route, RouteWiring, build_route, end_of_wait, mode_changer, would_be_held
 from interceptor.sources import Evidence, SourceWiring, open_evidence
 from interceptor.telemetry.events import (
     CONFIG_LOADED,
@@ -66,7 +66,6 @@ from interceptor.telemetry.events import (
     NODE_FAILED,
     POLICY_LOADED,
     PRIVILEGES_NOTED,
-    ROUTE_MODE_CHANGED,
     ROUTE_UNPROTECTED,
     EventLog,
 )
@@ -251,7 +250,8 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     registry = build_registry(config, parts.journal)
     evidence = await stack.enter_async_context(_open_evidence(parts, registry))
     merges = PatientMerges(custody, spell=registry_authorities(config).name, now=utc_now, log=parts.log)
-    routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence, merges=merges)
+    feeds = _feed_wiring(parts, registry, destinations, merges)
+    routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence, merges=merges, feeds=feeds)
     gates = {name: route.gate for name, route in routes.items()}
     desk = _build_desk(parts, custody, routes, wake=waker(couriers.values()))
     route_desk = RouteDesk(modes, gates, status=_status(parts, custody, destinations), now=utc_now, log=parts.log)
@@ -267,13 +267,13 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
     for name, destination in destinations.items():
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
-    await _run_watches(parts, custody, routes, gates)
+    await _run_watches(parts, custody, routes, couriers)
     parts.run(recorder.run(), name="recorder")
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
     listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
-    for feed in build_feeds(_feed_wiring(parts, registry, destinations, merges)):
+    for feed in build_feeds(feeds):
         listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, reuse_port=reuse_port))
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
@@ -339,8 +339,9 @@ def _build_routes(
     *,
     evidence: Evidence,
     merges: PatientMerges,
+    feeds: FeedWiring,
 ) -> dict[str, Route]:
-    change_mode = _mode_changer(parts, modes)
+    change_mode = mode_changer(modes, spawn=parts.spawn, now=utc_now, log=parts.log)
 
     def build(name: str, table: RouteTable) -> Route:
         gate = HoldGate(
@@ -367,6 +368,7 @@ def _build_routes(
             now=utc_now,
             ask=evidence.ask,
             undecided=evidence.retrospective.note,
+            note_study=study_note(name, feeds),
         )
         return build_route(wiring)
 
@@ -409,12 +411,20 @@ def _open_evidence(parts: _Parts, registry: SqliteRegistry) -> AbstractAsyncCont
 
 
 async def _run_watches(
-    parts: _Parts, custody: Custody, routes: Mapping[str, Route], gates: Mapping[str, HoldGate]
+    parts: _Parts, custody: Custody, routes: Mapping[str, Route], couriers: Mapping[str, Courier]
 ) -> None:
     """The hold timer, the loop watch and the gauges; what waits is shown once before the listeners open."""
-    timer = HoldTimer(custody, build_change=end_of_wait(routes), now=utc_now, monotonic=time.monotonic, log=parts.log)
+    timer = HoldTimer(
+        custody,
+        build_change=end_of_wait(routes),
+        now=utc_now,
+        monotonic=time.monotonic,
+        log=parts.log,
+        hand_over=lambda message: couriers[message.destination].hand_over(message),
+    )
     parts.run(timer.run(), name="hold-timer")
     parts.run(watch_loop(health=parts.health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")
+    gates = {name: route.gate for name, route in routes.items()}
     gauges = Gauges(custody, gates, metrics=parts.metrics, health=parts.health, now=utc_now, log=parts.log)
     await gauges.look()
     parts.run(gauges.run(), name="gauges")
@@ -447,17 +457,6 @@ def _feed_wiring(
         now=utc_now,
         merged=merges.note,
     )
-
-
-def _mode_changer(parts: _Parts, modes: RouteModes) -> Callable[[str, RouteMode, str], None]:
-    """Change a route's mode from the data path, which cannot wait for the journal."""
-
-    async def change(route: str, mode: RouteMode, reason: str) -> None:
-        with suppress(JournalUnavailable):
-            before = await modes.set(route, mode, actor="node", at=utc_now(), reason=reason)
-            parts.log.event(ROUTE_MODE_CHANGED, route=route, mode=mode.value, was=before.value, actor="node")
-
-    return lambda route, mode, reason: parts.spawn(change(route, mode, reason))
 
 
 def _tell_failure(parts: _Parts) -> Callable[[str, Exception], None]:

@@ -6,6 +6,7 @@ A route is a listener for placers, a policy and mode to decide by, and a destina
 
 import time
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -32,16 +33,17 @@ from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
 from interceptor.journal.decision_record import decision_record
 from interceptor.journal.patient_merge import PatientMerges
-from interceptor.journal.port import Entry, EntryChange, OutgoingMessage
+from interceptor.journal.port import Entry, EntryChange, JournalUnavailable, OutgoingMessage
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import NoticeBuilder, ReleaseParts, end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.turn import take_turn
-from interceptor.journal.turn_parts import Inbound, TurnParts, TurnResult
+from interceptor.journal.turn_parts import Inbound, Taken, TurnParts, TurnResult
+from interceptor.message.group import is_order_message
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 from interceptor.pipeline import CustodyKind, RouteOptions, RouteParts
-from interceptor.telemetry.events import BREAKER_OPENED, NOTICE_FAILED, ORDER_ESCALATED, EventLog
+from interceptor.telemetry.events import BREAKER_OPENED, NOTICE_FAILED, ORDER_ESCALATED, ROUTE_MODE_CHANGED, EventLog
 from interceptor.telemetry.label import NoticeResult
 from interceptor.telemetry.metrics import Metrics
 from interceptor.telemetry.redaction import describe_error
@@ -57,6 +59,7 @@ class RouteWiring:
     Attributes:
         ask: Ask the evidence sources about a patient within so many seconds; None where none is configured.
         undecided: Keep a message that goes on only because a lookup failed.
+        note_study: Take note of what an order message that goes its way tells of a completed study; never waits.
     """
 
     name: str
@@ -77,6 +80,7 @@ class RouteWiring:
     now: Callable[[], datetime]
     ask: Callable[[PatientQuestion, float], Awaitable[PatientEvidence]] | None = None
     undecided: Callable[[str, MessageView], None] = lambda _route, _view: None
+    note_study: Callable[[MessageView], None] = lambda _view: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +175,8 @@ def build_route(wiring: RouteWiring) -> Route:
     async def take(inbound: Inbound) -> TurnResult:
         result = await take_turn(inbound, turn)
         note_patient(inbound.header, inbound.raw)
+        if isinstance(result, Taken) and is_order_message(inbound.header) and not _is_kept(result):
+            wiring.note_study(MessageView(inbound.raw))
         return result
 
     parts = RouteParts(
@@ -201,6 +207,10 @@ def build_route(wiring: RouteWiring) -> Route:
         return next((order for order in orders if order.order_key == entry.order_key), None)
 
     return Route(parts=parts, turn=turn, gate=wiring.gate, decide_entry=decide_entry)
+
+
+def _is_kept(taken: Taken) -> bool:
+    return taken.decision is not None and taken.decision.disposition is Disposition.HOLD
 
 
 def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[str]) -> TurnParts:
@@ -234,6 +244,7 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
     """Count the decisions on a message that goes its way, remember its orders for siblings, keep what is to be kept."""
 
     def record(view: MessageView, decision: MessageDecision) -> None:
+        wiring.note_study(view)
         _count(wiring, decision)
         decider.remember(decision)
         for order in decision.orders:
@@ -319,6 +330,19 @@ def _count(wiring: RouteWiring, decision: MessageDecision) -> None:
             metrics.breaker_open.set(1)
             wiring.log.event(BREAKER_OPENED, route=wiring.name, holds=opening.holds, window_seconds=600)
             wiring.change_mode(wiring.name, RouteMode.ANNOTATE, f"breaker: {opening.reason}")
+
+
+def mode_changer(
+    modes: RouteModes, *, spawn: Callable[[Coroutine[Any, Any, None]], None], now: Callable[[], datetime], log: EventLog
+) -> Callable[[str, RouteMode, str], None]:
+    """Change a route's mode from the data path, which cannot wait for the journal."""
+
+    async def change(route: str, mode: RouteMode, reason: str) -> None:
+        with suppress(JournalUnavailable):
+            before = await modes.set(route, mode, actor="node", at=now(), reason=reason)
+            log.event(ROUTE_MODE_CHANGED, route=route, mode=mode.value, was=before.value, actor="node")
+
+    return lambda route, mode, reason: spawn(change(route, mode, reason))
 
 
 def _deadline(wiring: RouteWiring) -> Callable[[OrderDecision, datetime], datetime]:

@@ -21,14 +21,14 @@ A dead letter does not stop the lane: a person is told, the messages behind it g
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from interceptor.action.acknowledge import answer_count
 from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
-from interceptor.journal.port import JournalUnavailable, OutboxRow
+from interceptor.journal.port import JournalUnavailable, OutboxRow, OutgoingMessage
 from interceptor.message.acknowledgment import AckCode
 from interceptor.message.header import peek_header
 from interceptor.telemetry.events import ANNOTATION_REFUSED, DELIVERY_GIVEN_UP, DELIVERY_RETRIED, EventLog
@@ -104,6 +104,24 @@ class Courier:
         self.is_paused = True
         await self._idle.wait()
 
+    async def hand_over(self, message: OutgoingMessage) -> OutgoingMessage | None:
+        """Send *message* past the outbox, once, while the journal cannot be written.
+
+        Returns it as it is to be recorded: acknowledged, or a possible duplicate that is sent again when the journal is
+        back. None: nothing left, for the lane is paused or the filler cannot be reached.
+        """
+        if self.is_paused or self._destination.is_refused:
+            return None
+        answer = await self._exchange(message.content, message.control_id)
+        code = answer.acknowledgment.code if answer.acknowledgment is not None else None
+        if code is not None and not code.is_accept and message.original is not None:
+            self._log.event(ANNOTATION_REFUSED, destination=self.name, code=code.value)
+            self._destination.metrics.annotations_refused.inc()
+            return await self.hand_over(replace(message, content=message.original, original=None))
+        if answer.status is AnswerStatus.NOT_EXPECTED or (code is not None and code.is_accept):
+            return replace(message, acknowledgment=answer.raw or b"")
+        return replace(message, possible_duplicate=True) if answer.sent else None
+
     async def _claim(self) -> OutboxRow | None:
         """The next due row, in flight; None while there is none, the lane is paused, or the filler is away."""
         if self.is_paused or self._destination.is_refused:
@@ -117,7 +135,7 @@ class Courier:
         """Send *row* and record what became of it; returns the next row when it is in flight already."""
         if row.outbox_id != self._counted_row:
             self._counted_row, self._refusal_count, self._disconnect_count = row.outbox_id, 0, 0
-        answer = await self._exchange(row)
+        answer = await self._exchange(row.content, row.control_id)
         match answer.status:
             case AnswerStatus.NOT_EXPECTED:
                 return await self._acked(row, b"")
@@ -127,7 +145,7 @@ class Courier:
                 await self._unanswered(row, answer)
                 return None
 
-    async def _exchange(self, row: OutboxRow) -> Answer:
+    async def _exchange(self, content: bytes, control_id: bytes) -> Answer:
         """Send once and wait for the last answer. The destination bounds the wait."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         stored: Answer | None = None
@@ -143,10 +161,10 @@ class Courier:
             else:
                 answered.set_result(answer)
 
-        header = peek_header(row.content)
+        header = peek_header(content)
         request = Request(
-            content=row.content,
-            control_id=row.control_id,
+            content=content,
+            control_id=control_id,
             on_answer=take,
             answer_count=1 if header is None else answer_count(header),
         )

@@ -52,6 +52,7 @@ class Custody:
         self.passed = PassedOrders()
         self._turns: dict[str, asyncio.Lock] = {}
         self._turn_counts: Counter[str] = Counter()
+        self._unsettled: dict[EntryId, tuple[OpenOrder, Sequence[EntryChange], datetime]] = {}
         self._on_queued: list[Callable[[str], None]] = []
         self._on_moved: list[Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]] = []
 
@@ -109,6 +110,10 @@ class Custody:
 
         From the first moment `concerns` and `knows_set` say yes for them, so that a later message cannot pass by. Turns
         are had in the order they were asked for. Cancelling while waiting gives the place up.
+
+        Raises:
+            JournalUnavailable: One of the orders was handed over, and the journal cannot say so yet.
+            JournalBroken: As `take`.
         """
         wanted = sorted(set(keys))
         self._turn_counts.update(wanted)
@@ -116,6 +121,7 @@ class Custody:
             async with AsyncExitStack() as stack:
                 for key in wanted:
                     await stack.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
+                await self._settle(wanted)
                 yield
         finally:
             for key in wanted:
@@ -150,6 +156,19 @@ class Custody:
         await self._show(changes, ())
         self._announce(_destinations(changes))
         return done
+
+    def handed_over(self, order: OpenOrder, changes: Sequence[EntryChange], *, at: datetime) -> None:
+        """The filler was given *order* while the journal could not be written: *changes* are, before anything else of it.
+
+        Whoever had this order's turn next would else cancel or release what the filler has.
+        """
+        self._unsettled[order.entry_id] = (order, changes, at)
+
+    async def _settle(self, keys: Sequence[str]) -> None:
+        for order, changes, at in list(self._unsettled.values()):
+            if order.order_key in keys or (order.set_key and order.set_key in keys):
+                await self.move(changes, at=at)
+                self._unsettled.pop(order.entry_id, None)
 
     async def requeue_dead(self, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
         """Send a dead letter again; False when there is none to send."""
@@ -186,7 +205,8 @@ class Custody:
         # The keys at once, before anything is waited for: from here on nothing about these orders may pass by.
         for change in changes:
             for outgoing in change.outgoing:
-                self.index.add_queued(outgoing.content, outgoing.kind)
+                if outgoing.acknowledgment is None:
+                    self.index.add_queued(outgoing.content, outgoing.kind)
         steps = [(entry_id, LifecycleEvent.TAKEN) for entry_id in new_ids]
         steps.extend((change.entry_id, change.event) for change in changes)
         try:

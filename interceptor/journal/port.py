@@ -117,6 +117,8 @@ class OutgoingMessage:
         kind: See `OutgoingKind`. There is one "order" per entry, queued with the step to QUEUED: a second one is refused.
         entry_index: For an intake: index into `Intake.entries` of the order that this belongs to; None for none.
         entry_id: For a change: the order that this belongs to.
+        possible_duplicate: Sent already, and nobody knows whether it arrived.
+        acknowledgment: Sent already, and taken by the filler: stored as acknowledged, never sent again.
     """
 
     destination: str
@@ -126,6 +128,8 @@ class OutgoingMessage:
     kind: OutgoingKind = "order"
     entry_index: int | None = None
     entry_id: EntryId | None = None
+    possible_duplicate: bool = False
+    acknowledgment: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

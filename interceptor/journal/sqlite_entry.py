@@ -69,8 +69,9 @@ UPDATE entry SET
 WHERE entry_id = :entry_id
 """
 _INSERT_OUTBOX = """
-INSERT INTO outbox (destination, kind, state, message_id, entry_id, content, digest, original, control_id, queued_at, changed_at)
-VALUES (?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO outbox (destination, kind, state, message_id, entry_id, content, digest, original, control_id, queued_at, changed_at,
+    possible_duplicate, acknowledgment)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_AUDIT = "INSERT INTO audit (number, at, actor, action, entry_id, detail, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)"
 ENTRY_BY_ID = "SELECT * FROM entry_with_content WHERE entry_id = ?"
@@ -178,6 +179,7 @@ def insert_outgoing(
         (
             outgoing.destination,
             outgoing.kind,
+            "pending" if outgoing.acknowledgment is None else "acked",
             stored_as or message_id,
             entry_id,
             None if stored_as is not None else outgoing.content,
@@ -186,6 +188,8 @@ def insert_outgoing(
             outgoing.control_id,
             text_at,
             text_at,
+            outgoing.possible_duplicate,
+            outgoing.acknowledgment,
         ),
     )
 

@@ -207,6 +207,16 @@ MERGE_FAILED = _error(
     "reason",
     "where",
 )
+ORDER_HANDED_OVER = _error(
+    "order_handed_over",
+    "A held order was due while the journal could not be written; the filler was given it all the same, a restart now "
+    "would send it again. Mend the journal: it is recorded as soon as that can write.",
+    "entry",
+    "destination",
+    "answer",
+    "waiting_seconds",
+    per_minute_max=0,
+)
 ORDER_DAMAGED = _error(
     "order_damaged",
     "The stored bytes of a held order are damaged and will not be sent; have it ordered again.",
