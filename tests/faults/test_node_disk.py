@@ -91,10 +91,10 @@ async def test_on_a_full_disk_orders_go_on_annotated_and_everybody_is_told_until
                 assert held(node) == {"P1^EPIC", "P2^EPIC"}
                 with fill(disk):
                     assert "[-] journal_writable" in await until_ready(node, wanted=False)
-                    assert await degraded(node) == 1
+                    await until_degraded(node, 1)
                     await place_on_a_full_disk(node, placer, ris)
                 await until_ready(node, wanted=True)
-                assert await degraded(node) == 0
+                await until_degraded(node, 0)
                 assert ACCEPTED in await placer.exchange(order("P9", patient="9"))
                 assert held(node) == {"P9^EPIC"}
     assert {"journal_unavailable", "node_degraded", "node_recovered", "hold_refused"} <= set(events.names())
@@ -123,11 +123,13 @@ def held(node: Node) -> set[str]:
     return {one.order_key for one in node.custody.index.orders()}
 
 
-async def degraded(node: Node) -> float:
-    """What Prometheus is told."""
+async def until_degraded(node: Node, wanted: float) -> None:
+    """Wait until Prometheus is told so; its page may be a moment old."""
 
     def read() -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{node.metrics_port}/metrics", timeout=5) as answer:
             return bytes(answer.read())
 
-    return sample(await asyncio.to_thread(read), "interceptor_degraded", reason="journal_unavailable")
+    async with asyncio.timeout(20):
+        while sample(await asyncio.to_thread(read), "interceptor_degraded", reason="journal_unavailable") != wanted:
+            await asyncio.sleep(0.05)
