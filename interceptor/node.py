@@ -348,6 +348,7 @@ def _build_routes(
             breaker=HoldBreaker(holds_max=table.holds_max_per_10_min),
             heartbeat_seconds_max=parts.config.hold.review_heartbeat_seconds,
             monotonic=time.monotonic,
+            is_enforcing=lambda: modes.mode(name) is RouteMode.ENFORCE,
         )
         wiring = RouteWiring(
             name=name,

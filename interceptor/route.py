@@ -326,7 +326,7 @@ def _count(wiring: RouteWiring, decision: MessageDecision) -> None:
             metrics.orders_escalated.inc()
             wiring.log.event(ORDER_ESCALATED, route=wiring.name, reason=reason)
         opening = wiring.gate.count(is_hold=verdict.disposition is Disposition.HOLD)
-        if opening is not None and wiring.modes.mode(wiring.name) is RouteMode.ENFORCE:
+        if opening is not None:
             metrics.breaker_open.set(1)
             wiring.log.event(BREAKER_OPENED, route=wiring.name, holds=opening.holds, window_seconds=600)
             wiring.change_mode(wiring.name, RouteMode.ANNOTATE, f"breaker: {opening.reason}")

@@ -378,6 +378,9 @@ class Journal(Protocol):
     async def latest_entry_for(self, order_key: str) -> Entry | None:
         """The newest entry of this order, open or ended."""
 
+    async def has_gone(self, order_key: str) -> bool:
+        """Whether the last decided message about this order went to the filler, and was no cancel (CA, DC)."""
+
     async def followers(self, entry_id: EntryId) -> tuple[Follower, ...]:
         """What waits behind an order, in the order it came. A new one changes the order's version."""
 

@@ -68,11 +68,22 @@ class RouteModes:
 class HoldGate:
     """Whether one route may hold an order now."""
 
-    def __init__(self, *, breaker: HoldBreaker, heartbeat_seconds_max: float, monotonic: Callable[[], float]) -> None:
-        """*heartbeat_seconds_max*: holding stops so long after the review's last sign of life; 0 asks for none."""
+    def __init__(
+        self,
+        *,
+        breaker: HoldBreaker,
+        heartbeat_seconds_max: float,
+        monotonic: Callable[[], float],
+        is_enforcing: Callable[[], bool],
+    ) -> None:
+        """*heartbeat_seconds_max*: holding stops so long after the review's last sign of life; 0 asks for none.
+
+        *is_enforcing*: whether the route's mode lets it hold at all.
+        """
         self._breaker = breaker
         self._heartbeat_seconds_max = heartbeat_seconds_max
         self._monotonic = monotonic
+        self._is_enforcing = is_enforcing
         self._seen_at = float("-inf")
         self._journal_fails = False
         self.is_open = False
@@ -86,9 +97,12 @@ class HoldGate:
         self._journal_fails = not works
 
     def count(self, *, is_hold: bool) -> Opening | None:
-        """Count one decided spine order; what opened the breaker, if this one did."""
+        """Count one decided spine order; what opened the breaker, if this one did.
+
+        A route that holds nothing opens nothing: what it would have held is the baseline of the day it does.
+        """
         opening = self._breaker.count(is_hold=is_hold, seconds=self._monotonic())
-        if opening is None or self.is_open:
+        if opening is None or self.is_open or not self._is_enforcing():
             return None
         self.is_open = True
         return opening
@@ -107,6 +121,11 @@ class HoldGate:
         if self.is_review_away:
             return NoHoldReason.REVIEW_AWAY
         return None
+
+    @property
+    def is_review_missed(self) -> bool:
+        """Whether the route would hold, and does not because nobody can review."""
+        return self.is_review_away and self._is_enforcing()
 
     @property
     def is_review_away(self) -> bool:

@@ -160,6 +160,10 @@ class SqliteJournal:
         found = await self._entries(sqlite_entry.ENTRY_LATEST_OF_ORDER, (storable_text(order_key),))
         return found[0] if found else None
 
+    async def has_gone(self, order_key: str) -> bool:
+        """Whether the filler has this order, as far as decisions tell."""
+        return await self._readers.read(partial(sqlite_intake.has_gone, order_key=order_key))
+
     async def followers(self, entry_id: EntryId) -> tuple[Follower, ...]:
         """What waits behind an order."""
         return await self._readers.read(partial(sqlite_entry.followers, entry_id=entry_id))

@@ -10,6 +10,7 @@ import apsw
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal.decision_record import DecisionRecord
+from interceptor.journal.passed_order import ENDING_CONTROLS
 from interceptor.journal.port import (
     AlreadyTaken,
     EntryId,
@@ -51,6 +52,12 @@ _INSERT_DECISION = """
 INSERT INTO decision (message_id, decided_at, route, mode, control_id, order_key, placer_order_number, disposition, reasons,
     policy_id, policy_version, policy_profile, policy_sha256, facts, decide_again, unmapped_code, unmapped_name)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+# A message that was taken (it has a message_id) and whose order would be held stayed here, unless nothing was held then.
+_HAS_GONE = """
+SELECT message_id IS NULL OR disposition <> 'hold' OR mode <> 'enforce', json_extract(facts, '$.order_control') FROM decision
+WHERE order_key = ? ORDER BY decision_id DESC LIMIT 1
 """
 
 
@@ -141,6 +148,12 @@ def recent_digests(connection: apsw.Connection, *, since: datetime) -> tuple[byt
     """Digests of the messages that were received since then."""
     rows = connection.execute("SELECT digest FROM message WHERE received_at >= ?", (instant_text(since),))
     return tuple(digest for (digest,) in rows)
+
+
+def has_gone(connection: apsw.Connection, order_key: str) -> bool:
+    """Whether the last decided message about this order went to the filler, and was no cancel."""
+    row = connection.execute(_HAS_GONE, (storable_text(order_key),)).fetchone()
+    return row is not None and bool(row[0]) and str(row[1] or "").strip().upper() not in ENDING_CONTROLS
 
 
 def record_decisions(

@@ -156,7 +156,7 @@ class _Turn:
         # A replacement is understood only after what it replaces.
         by_meaning = sorted(decision.orders, key=lambda order: _control(order) == REPLACEMENT_ORDER)
         unhandled = [order for order in by_meaning if not await self._handle(order, decision)]
-        fresh = [_never_held(order) if self._is_at_filler(order) else order for order in unhandled]
+        fresh = [_never_held(order) if await self._is_at_filler(order) else order for order in unhandled]
         fresh.sort(key=lambda order: order.group.number)
         plan = self._deciding.plan(self._view, fresh, first_part=self._draft.next_part) if fresh else None
         if plan is not None:
@@ -181,8 +181,13 @@ class _Turn:
             return None
         return self._draft.current(entry)
 
-    def _is_at_filler(self, order: OrderDecision) -> bool:
-        return order.order_key in self._delivered_keys or self._parts.custody.passed.knows(order.order_key)
+    async def _is_at_filler(self, order: OrderDecision) -> bool:
+        """Whether the filler has this order already; asked of the journal only where it makes a difference."""
+        key, passed = order.order_key, self._parts.custody.passed
+        if key in self._delivered_keys or passed.knows(key):
+            return True
+        would_stay = order.decision.disposition is Disposition.HOLD
+        return would_stay and key != "" and not passed.remembers(key) and await self._journal.has_gone(key)
 
     async def _handle(self, order: OrderDecision, decision: MessageDecision) -> bool:
         """Step the order's own entry; False when the order is to be handled as a fresh one."""

@@ -72,9 +72,12 @@ async def test_a_kill_switch_is_not_undone_by_a_change_that_began_before(tmp_pat
         assert modes.mode("main") is SHADOW
 
 
-def gate_of(clock: Clock, *, heartbeat: float = 60.0, holds_max: int = 3) -> HoldGate:
+def gate_of(clock: Clock, *, heartbeat: float = 60.0, holds_max: int = 3, mode: RouteMode = ENFORCE) -> HoldGate:
     return HoldGate(
-        breaker=HoldBreaker(holds_max=holds_max), heartbeat_seconds_max=heartbeat, monotonic=clock.monotonic
+        breaker=HoldBreaker(holds_max=holds_max),
+        heartbeat_seconds_max=heartbeat,
+        monotonic=clock.monotonic,
+        is_enforcing=lambda: mode is ENFORCE,
     )
 
 
@@ -114,3 +117,12 @@ def test_the_breaker_opens_once_and_stays_open_until_a_person_closes_it() -> Non
     gate.close_breaker()
     assert gate.no_hold() is None
     assert [gate.count(is_hold=True) is not None for _ in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.hazard("H23")
+@pytest.mark.parametrize("mode", [SHADOW, ANNOTATE])
+def test_a_route_that_holds_nothing_opens_no_breaker_and_misses_no_review(mode: RouteMode) -> None:
+    gate = gate_of(Clock(), mode=mode)
+    assert [gate.count(is_hold=True) for _ in range(9)] == [None] * 9
+    assert (gate.is_open, gate.is_review_away, gate.is_review_missed) == (False, True, False)
+    assert gate_of(Clock()).is_review_missed

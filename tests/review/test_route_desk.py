@@ -33,7 +33,12 @@ class Switch:
 async def switch(folder: Path) -> AsyncIterator[Switch]:
     """A node with one route, "main", that enforces."""
     events, clock = SeenEvents(), Clock()
-    gate = HoldGate(breaker=HoldBreaker(holds_max=1), heartbeat_seconds_max=60.0, monotonic=clock.monotonic)
+    gate = HoldGate(
+        breaker=HoldBreaker(holds_max=1),
+        heartbeat_seconds_max=60.0,
+        monotonic=clock.monotonic,
+        is_enforcing=lambda: True,
+    )
     async with open_sqlite_journal(folder / "journal" / "journal.db") as journal:
         modes = RouteModes(journal, {"main": RouteMode.ENFORCE}, shown=lambda _route, _mode: None)
         desk = RouteDesk(modes, {"main": gate}, status=lambda: {"ready": True}, now=lambda: START, log=events.log)
