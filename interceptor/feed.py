@@ -148,6 +148,8 @@ class OrderTap:
             self._give_up(error)
         except JournalError as error:
             self._log.event(FEED_MESSAGE_LOST, feed=self._tables.source, reason=error.reason.value)
+        except Exception as error:  # noqa: BLE001 - the order has gone its way; the node must not end for its study
+            self._log.event(FEED_READING_FAILED, feed=self._tables.source, **describe_error(error))
 
 
 class FeedPassage:

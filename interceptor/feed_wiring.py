@@ -12,12 +12,13 @@ from interceptor.evidence.feed_patient import FeedTables
 from interceptor.evidence.registry import Registry
 from interceptor.evidence.registry_sqlite import SqliteRegistry
 from interceptor.evidence.statement import Authorities, Statement
-from interceptor.feed import FeedParts, Receiver
+from interceptor.feed import FeedParts, OrderTap, Receiver
 from interceptor.journal.patient_merge import PatientMerge
 from interceptor.journal.patient_number import PatientNumber
 from interceptor.journal.port import JournalBroken
 from interceptor.journal.recorder import QUARANTINE_SIZE_MAX
 from interceptor.journal.sqlite import SqliteJournal
+from interceptor.message.view import MessageView
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.metrics import Metrics
 
@@ -55,6 +56,20 @@ def build_registry(config: Config, journal: SqliteJournal) -> SqliteRegistry:
 def build_feeds(wiring: FeedWiring) -> tuple[FeedParts, ...]:
     """Every configured feed, plugged together."""
     return tuple(_build_feed(name, table, wiring) for name, table in wiring.config.feed.items())
+
+
+def study_note(route: str, wiring: FeedWiring) -> Callable[[MessageView], None]:
+    """What takes note of completed studies on an order route, where there is a registry to keep them."""
+    if not wiring.config.has_registry:
+        return lambda _view: None
+    tables = FeedTables(
+        source=route,
+        authorities=registry_authorities(wiring.config),
+        codes=wiring.content.tables.codes,
+        site=wiring.content.tables.site,
+    )
+    tap = OrderTap(tables, wiring.registry, spawn=wiring.spawn, give_up=wiring.give_up, now=wiring.now, log=wiring.log)
+    return tap.note
 
 
 def _build_feed(name: str, table: FeedTable, wiring: FeedWiring) -> FeedParts:
