@@ -4,7 +4,7 @@ Reconnects and retries are jittered, so that many nodes do not come back to one 
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from interceptor.config.schema import DestinationTable
@@ -17,8 +17,16 @@ from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.options import ConnectionOptions
 
 
-def build_destination(name: str, table: DestinationTable, *, metrics: DestinationMetrics, log: EventLog) -> Destination:
-    """The connections to one destination; nothing is connected yet."""
+def build_destinations(
+    tables: Mapping[str, DestinationTable], *, metrics: Mapping[str, DestinationMetrics], log: EventLog
+) -> dict[str, Destination]:
+    """The connections to every destination; nothing is connected yet."""
+    return {name: _build_destination(name, table, metrics=metrics[name], log=log) for name, table in tables.items()}
+
+
+def _build_destination(
+    name: str, table: DestinationTable, *, metrics: DestinationMetrics, log: EventLog
+) -> Destination:
     return Destination(
         DestinationOptions(
             name=name,

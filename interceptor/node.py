@@ -50,7 +50,7 @@ from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.sqlite import SqliteJournal
 from interceptor.journal.turn_parts import DUPLICATE_WINDOW
 from interceptor.journal_keeper import keep_journal, opened_journal, pruner
-from interceptor.lane import build_courier, build_destination, waker
+from interceptor.lane import build_courier, build_destinations, waker
 from interceptor.lifetime import Tasks, running_tasks
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
 from interceptor.review.desk import Desk, DeskParts
@@ -235,10 +235,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         serve_status(config.metrics.listen.host, config.metrics.listen.port, metrics=parts.metrics, health=health)
     )
     parts.metrics.watch_storage(config.node.data_directory)
-    destinations = {
-        name: build_destination(name, table, metrics=parts.metrics.destinations[name], log=parts.log)
-        for name, table in config.destination.items()
-    }
+    destinations = build_destinations(config.destination, metrics=parts.metrics.destinations, log=parts.log)
     couriers = {
         name: build_courier(custody, destination, config.destination[name], now=utc_now, log=parts.log)
         for name, destination in destinations.items()
