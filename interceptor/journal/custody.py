@@ -188,6 +188,21 @@ class Custody:
             await self.refresh(row.entry_id)
         self.index.drop_queued(row.content, row.kind)
 
+    async def rows_damaged(self, rows: Sequence[OutboxRow]) -> None:
+        """These rows are dead because their bytes are damaged: their orders have moved, what was behind them is free.
+
+        Which orders they were about cannot be read from them, so what waits is read anew.
+        """
+        for row in rows:
+            if row.entry_id is not None:
+                await self.refresh(row.entry_id)
+        while True:
+            seen = self.index.queued_change_count
+            waiting = await self.journal.undelivered_rows()
+            if seen == self.index.queued_change_count:
+                self.index.replace_queued((row.content, row.kind) for row in waiting)
+                return
+
     async def refresh(self, entry_id: EntryId) -> None:
         """Show an order as the journal has it."""
         entry = await self.journal.entry(entry_id)

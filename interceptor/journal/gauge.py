@@ -6,14 +6,15 @@ again without a restart. A broken one ends the watch with JournalBroken, and wit
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal.custody import Custody
-from interceptor.journal.port import JournalUnavailable
+from interceptor.journal.port import JournalUnavailable, OutboxId, OutboxRow
 from interceptor.journal.route_mode import HoldGate
-from interceptor.telemetry.events import JOURNAL_UNAVAILABLE, NODE_DEGRADED, NODE_RECOVERED, EventLog
+from interceptor.journal.upkeep import DAMAGED
+from interceptor.telemetry.events import DELIVERY_GIVEN_UP, JOURNAL_UNAVAILABLE, NODE_DEGRADED, NODE_RECOVERED, EventLog
 from interceptor.telemetry.health import DegradedReason, Health
 from interceptor.telemetry.metrics import Metrics, timestamp_value
 
@@ -43,6 +44,7 @@ class Gauges:
         self._now = now
         self._log = log
         self._look_count = 0
+        self._told_damaged: set[OutboxId] = set()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -96,15 +98,34 @@ class Gauges:
     async def _show_outbox(self) -> None:
         try:
             depth = await self._custody.journal.outbox_depth()
-            dead = Counter(row.destination for row in await self._custody.journal.dead_letters())
+            letters = await self._custody.journal.dead_letters()
+            await self._tell_damaged(letters)
         except JournalUnavailable:
             # Shown by the probe; what was seen last stays on the page.
             return
+        dead = Counter(row.destination for row in letters)
         for name, destination in self._metrics.destinations.items():
             count, oldest = depth.get(name, (0, None))
             destination.outbox_pending.set(count)
             destination.outbox_oldest.set(timestamp_value(oldest))
             destination.dead_letters.set(dead[name])
+
+    async def _tell_damaged(self, letters: Sequence[OutboxRow]) -> None:
+        """Tell once of each row that will never be sent because its bytes are damaged; nothing waits behind it any more."""
+        found = [row for row in letters if row.last_error == DAMAGED and row.outbox_id not in self._told_damaged]
+        if not found:
+            return
+        await self._custody.rows_damaged(found)
+        for row in found:
+            self._told_damaged.add(row.outbox_id)
+            self._log.event(
+                DELIVERY_GIVEN_UP,
+                destination=row.destination,
+                outbox=row.outbox_id,
+                entry=row.entry_id,
+                reason=DAMAGED,
+                attempts=row.attempt_count,
+            )
 
     def _degrade(self, reason: DegradedReason, is_so: bool) -> None:  # noqa: FBT001 - the one fact it is about
         if is_so and self._health.degrade(reason):

@@ -54,6 +54,7 @@ class OrderIndex:
         self._by_set: dict[str, set[EntryId]] = {}
         self._digests: dict[bytes, None] = {}
         self._queued_keys: Counter[str] = Counter()
+        self.queued_change_count = 0
 
     @property
     def is_empty(self) -> bool:
@@ -130,14 +131,22 @@ class OrderIndex:
     def add_queued(self, content: bytes, kind: str) -> None:
         """A message went into the outbox: what is said later about its orders must not overtake it."""
         if kind != "notice":
+            self.queued_change_count += 1
             self._queued_keys.update(keys_of_content(content))
 
     def drop_queued(self, content: bytes, kind: str) -> None:
         """The message has left the outbox, to the filler or to the dead letters."""
+        self.queued_change_count += 1
         for key in keys_of_content(content) if kind != "notice" else ():
             self._queued_keys[key] -= 1
             if self._queued_keys[key] <= 0:
                 del self._queued_keys[key]
+
+    def replace_queued(self, contents: Iterable[tuple[bytes, str]]) -> None:
+        """What waits in the outbox, content and kind, all of it: for when a row left whose bytes say nothing any more."""
+        self._queued_keys.clear()
+        for content, kind in contents:
+            self.add_queued(content, kind)
 
     def _forget_older(self, entry: Entry) -> None:
         older = [one for one in self._by_key.get(entry.order_key, ()) if one < entry.entry_id and one in self._ended]

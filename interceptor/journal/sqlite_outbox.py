@@ -27,6 +27,7 @@ from interceptor.journal.stored_form import (
     read_optional_instant,
     storable_text,
 )
+from interceptor.journal.upkeep import DAMAGED
 
 _BY_ID = "SELECT * FROM outbox_with_content WHERE outbox_id = ?"
 _HEAD = """
@@ -43,8 +44,6 @@ _DEPTH = (
 )
 _MAY_HAVE_LEFT = (OutboxState.CLAIMED, OutboxState.INFLIGHT)
 _WAS_CANCELLED = "SELECT EXISTS (SELECT 1 FROM audit WHERE entry_id = ? AND action IN (?, ?))"
-DAMAGED = "damaged"
-"""`last_error` of a row whose bytes are not those that were stored: it is never sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+DAMAGED = "damaged"
+"""`last_error` of an outbox row whose bytes are not those that were stored: it is never sent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
