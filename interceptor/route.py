@@ -282,7 +282,8 @@ def _lookup(wiring: RouteWiring) -> Callable[[MessageView], Awaitable[PatientEvi
     async def lookup(view: MessageView) -> PatientEvidence:
         if wiring.ask is None:
             return NO_EVIDENCE
-        return await wiring.ask(read_question(view), wiring.table.lookup_budget_seconds)
+        question = read_question(view, wiring.config.registry.assigning_authority)
+        return await wiring.ask(question, wiring.table.lookup_budget_seconds)
 
     return lookup
 

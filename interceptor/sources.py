@@ -395,6 +395,7 @@ def _build_retrospective(
         show_waiting=metrics.retrospective_waiting.set,
         now=wiring.now,
         unavailable=JournalUnavailable,
+        default_authority=wiring.config.registry.assigning_authority,
         kept_for=timedelta(hours=wiring.config.hold.decide_again_hours_max),
     )
     return Retrospective(parts)

@@ -8,6 +8,7 @@ Source: HL7 v2.5.1 chapter 3, PID-2, PID-3 (CX: id, assigning authority, type), 
 
 from dataclasses import dataclass
 
+from interceptor.evidence.feed_patient import NOT_A_PERSON
 from interceptor.message.group import second_patient_offset
 from interceptor.message.timestamp import Precision, parse_timestamp
 from interceptor.message.view import MessageView, Segment
@@ -23,7 +24,8 @@ class StatedIdentifier:
 
     Attributes:
         value: CX.1.
-        authorities: Spellings of who assigned it: CX.4.1 (namespace), CX.4.2 (universal id); never both empty.
+        authorities: Spellings of who assigned it: CX.4.1 (namespace), CX.4.2 (universal id), or the default where the
+            message states neither; at least one.
         type: CX.5, e.g. "MR"; "" when not stated.
     """
 
@@ -51,27 +53,33 @@ NOBODY = PatientQuestion()
 """No patient can be named."""
 
 
-def read_question(view: MessageView) -> PatientQuestion:
-    """The patient of a message's orders; `NOBODY` when there is none, or more than one."""
+def read_question(view: MessageView, default_authority: str = "") -> PatientQuestion:
+    """The patient of a message's orders; `NOBODY` when there is none, or more than one.
+
+    *default_authority* is who assigned the identifiers of PID-3 that state nobody; "" leaves those out. Numbers of
+    accounts and visits, and the external numbers of PID-2, are never given it: they would name somebody else.
+    """
     patient = view.first("PID")
     if patient is None or second_patient_offset(view) is not None:
         return NOBODY
     stated = parse_timestamp(patient.text(7))
     return PatientQuestion(
-        identifiers=_identifiers(patient),
+        identifiers=_identifiers(patient, default_authority.strip()),
         birth_date=stated.date.strftime(_DATE_FORMS.get(stated.precision, "%Y-%m-%d")) if stated else "",
         sex=patient.text(8).strip().upper(),
     )
 
 
-def _identifiers(patient: Segment) -> tuple[StatedIdentifier, ...]:
+def _identifiers(patient: Segment, default: str) -> tuple[StatedIdentifier, ...]:
     found: dict[StatedIdentifier, None] = {}
     for number in (3, 2):
         for repetition in range(1, min(patient.repetition_count(number), IDENTIFIER_COUNT_MAX) + 1):
             value = patient.text(number, repetition=repetition).strip()
             spellings = (patient.text(number, 4, repetition=repetition, subcomponent=part).strip() for part in (1, 2))
             authorities = tuple(spelling for spelling in spellings if spelling)
+            kind = patient.text(number, 5, repetition=repetition).strip().upper()
+            if not authorities and default and number == 3 and kind not in NOT_A_PERSON:
+                authorities = (default,)
             if value and authorities:
-                kind = patient.text(number, 5, repetition=repetition).strip().upper()
                 found[StatedIdentifier(value, authorities, kind)] = None
     return tuple(found)[:IDENTIFIER_COUNT_MAX]

@@ -76,6 +76,7 @@ class RetrospectiveParts:
         raised: Tell of a message that could not be decided: our number, and why.
         show_waiting: Show how many wait.
         unavailable: The journal's error for "nothing was written".
+        default_authority: As the route's own questions have it, see `read_question`.
     """
 
     tables: Tables
@@ -88,6 +89,7 @@ class RetrospectiveParts:
     now: Callable[[], datetime]
     unavailable: type[Exception]
     kept_for: timedelta = timedelta(hours=72)
+    default_authority: str = ""
     look_seconds: float = 15.0
     first_pause: timedelta = timedelta(seconds=30)
     pause_max: timedelta = timedelta(minutes=15)
@@ -108,7 +110,7 @@ class Retrospective:
         """Keep a message that went on annotated because a lookup failed; never waits."""
         if len(view.raw) > MESSAGE_SIZE_MAX or self._parts.kept_for <= timedelta(0):
             return
-        patient = patient_digest(read_question(view))
+        patient = patient_digest(read_question(view, self._parts.default_authority))
         self._noted.append(Undecided(route=route, raw=view.raw, patient=patient, noted_at=self._parts.now()))
         if len(self._noted) > _NOTED_COUNT_MAX:
             self._noted.popleft()
@@ -198,7 +200,7 @@ class Retrospective:
             return True
         try:
             view = MessageView(message.raw)
-            evidence = await parts.ask(read_question(view))
+            evidence = await parts.ask(read_question(view, parts.default_authority))
             held = parts.decide(view, evidence, message.noted_at)
         except Exception as error:  # noqa: BLE001 - around deciding: one message must not stop the others
             parts.raised(message.number, error)

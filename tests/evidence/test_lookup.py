@@ -110,9 +110,9 @@ def test_the_whole_is_as_good_as_its_worst_source(statuses: tuple[LookupStatus, 
 # Whom an order asks about.
 
 
-def asked(patient: bytes) -> PatientQuestion:
+def asked(patient: bytes, default_authority: str = "") -> PatientQuestion:
     lines = order("P1").split(b"\r")
-    return read_question(MessageView(b"\r".join([lines[0], patient, *lines[2:]])))
+    return read_question(MessageView(b"\r".join([lines[0], patient, *lines[2:]])), default_authority)
 
 
 def test_identifiers_come_with_who_assigned_them_and_their_type() -> None:
@@ -135,6 +135,12 @@ def test_a_birth_date_keeps_its_precision(stated: str, birth_date: str) -> None:
 def test_an_identifier_without_an_authority_names_nobody() -> None:
     """Another hospital has a patient with that number too."""
     assert asked(b"PID|1||1001||A^B||19680101|F").identifiers == ()
+
+
+def test_a_default_authority_is_for_the_patient_s_own_numbers_only() -> None:
+    """Not for an account, nor for a number that another system gave; what is stated stays as stated."""
+    found = asked(b"PID|1|OLD7|1001~2002^^^CLINIC^MR~77^^^^AN~88^^^^SS||A^B||19680101|F", " HOSP ")
+    assert found.identifiers == (StatedIdentifier("1001", ("HOSP",), ""), StatedIdentifier("2002", ("CLINIC",), "MR"))
 
 
 @pytest.mark.hazard("H6")

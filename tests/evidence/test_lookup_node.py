@@ -53,6 +53,7 @@ async def site_of(
     resources: list[dict[str, Any]] | None = None,
     fhir: dict[str, Any] | None = None,
     registry: bool = False,
+    assigning_authority: str = "",
     **changes: Any,
 ) -> AsyncIterator[Site]:
     """A site whose node enforces; *changes* are of the route, *fhir* of [fhir.epic]."""
@@ -61,7 +62,10 @@ async def site_of(
         table = FhirTable.model_validate(
             {"base_url": server.base_url, "systems": {"HOSP": IDENTIFIER_SYSTEM}, **(fhir or {})}
         )
-        tables = {"fhir": {"epic": table}, "registry": RegistryTable(enabled=registry)}
+        tables = {
+            "fhir": {"epic": table},
+            "registry": RegistryTable(enabled=registry, assigning_authority=assigning_authority),
+        }
         config = node_config(folder, filler_port=far.port, **changes).model_copy(update=tables)
         async with node_of(config, events) as node, placer_of(node) as placer:
             yield Site(node, placer, far, server, events)
@@ -80,6 +84,23 @@ async def test_an_order_whose_cancer_is_known_only_from_fhir_is_held(tmp_path: P
         assert site.filler.received == []
     found = [one for one in shown["decision"]["evidence"] if (one["source"], one["fact"]) == ("fhir", "oncology")]
     assert [(one["code"], one["date"]) for one in found] == [("C79.51", "2025-11-03")]
+
+
+async def test_a_number_without_authority_is_asked_for_under_the_default(tmp_path: Path) -> None:
+    """By FHIR in time, and after a late answer by the retrospective check, which must mean the same patient."""
+    bare = undiagnosed().replace(b"1001^^^HOSP^MR", b"1001")
+    async with site_of(tmp_path / "with", assigning_authority="HOSP", lookup_budget_seconds=0.1) as site:
+        site.fhir.fault, site.fhir.slow_seconds = Fault.SLOW, 0.15
+        await site.placer.exchange(bare)
+        async with asyncio.timeout(10):
+            while not await site.missed():  # noqa: ASYNC110 - asked as a person would
+                await asyncio.sleep(0.02)
+        await site.placer.exchange(bare.replace(b"P1", b"P2"))
+        assert await site.held() == 1
+    async with site_of(tmp_path / "without") as site:
+        await site.placer.exchange(bare)
+        assert b"A-UNKNOWN-ONC" in site.filler.received[0]
+        assert site.fhir.requests == []
 
 
 async def test_a_patient_without_cancer_passes_unchanged(tmp_path: Path) -> None:
