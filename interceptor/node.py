@@ -240,7 +240,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
         name: build_courier(custody, destination, config.destination[name], now=utc_now, log=parts.log)
         for name, destination in destinations.items()
     }
-    custody.on_queued(lambda name: couriers[name].wake())
+    custody.listen(queued=lambda name: couriers[name].wake())
     await _pause_if_restored(parts, couriers.values())
     modes = await _load_modes(parts)
     recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
@@ -289,7 +289,7 @@ async def _start(parts: _Parts, stack: AsyncExitStack, *, reuse_port: bool) -> N
 async def _load_custody(parts: _Parts) -> Custody:
     """Everything that is ours, as the journal has it."""
     custody = Custody(parts.journal)
-    custody.on_moved(custody_log(metrics=parts.metrics, now=utc_now, log=parts.log))
+    custody.listen(moved=custody_log(metrics=parts.metrics, now=utc_now, log=parts.log))
     recovered = await parts.journal.recover_outbox(at=utc_now())
     await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
     unknown = sorted({order.route for order in custody.index.orders()} - set(parts.config.route))

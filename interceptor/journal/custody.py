@@ -42,6 +42,13 @@ from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
 
 
+Queued = Callable[[str], None]
+"""Told a destination's name whenever its outbox gets something."""
+Moved = Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]
+"""Told an order before and after each step that took or moved it, once that is durable. Before is None for an order
+that was just taken, after for one that is no longer ours."""
+
+
 class Custody:
     """The orders that we answer for, and the only way to change them."""
 
@@ -53,8 +60,8 @@ class Custody:
         self._turns: dict[str, asyncio.Lock] = {}
         self._turn_counts: Counter[str] = Counter()
         self._unsettled: dict[EntryId, tuple[OpenOrder, Sequence[EntryChange], datetime]] = {}
-        self._on_queued: list[Callable[[str], None]] = []
-        self._on_moved: list[Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]] = []
+        self._on_queued: list[Queued] = []
+        self._on_moved: list[Moved] = []
 
     async def load(self, *, digests_since: datetime) -> None:
         """Read what is ours. *digests_since*: how far back a resend is still known at first sight."""
@@ -69,16 +76,12 @@ class Custody:
         for row in await self.journal.undelivered_rows():
             self.index.add_queued(row.content, row.kind)
 
-    def on_queued(self, wake: Callable[[str], None]) -> None:
-        """Call *wake* with the destination's name whenever the outbox gets something for it."""
-        self._on_queued.append(wake)
-
-    def on_moved(self, tell: Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]) -> None:
-        """Call *tell* with an order before and after each step that took or moved it, once that is durable.
-
-        Before is None for an order that was just taken, after for one that is no longer ours.
-        """
-        self._on_moved.append(tell)
+    def listen(self, *, queued: Queued | None = None, moved: Moved | None = None) -> None:
+        """Have *queued* and *moved* called from now on; each may be given alone, and again."""
+        if queued is not None:
+            self._on_queued.append(queued)
+        if moved is not None:
+            self._on_moved.append(moved)
 
     # Questions.
 

@@ -15,7 +15,7 @@ from interceptor.telemetry.metrics import Metrics
 def custody_log(
     *, metrics: Metrics, now: Callable[[], datetime], log: EventLog
 ) -> Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]:
-    """Return what `Custody.on_moved` calls."""
+    """Return what `Custody.listen` takes as *moved*."""
 
     def tell(before: OpenOrder | None, after: OpenOrder | None, event: LifecycleEvent) -> None:
         was_waiting = before is not None and before.state in WAITING_STATES

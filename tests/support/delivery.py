@@ -177,7 +177,7 @@ async def lane_to(
             log=events.log,
         )
         carrier.is_paused = is_paused
-        custody.on_queued(lambda _name: carrier.wake())
+        custody.listen(queued=lambda _name: carrier.wake())
         task = group.create_task(carrier.run())
         try:
             yield Lane(journal, custody, carrier, way, events)
