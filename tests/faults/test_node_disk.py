@@ -130,6 +130,9 @@ async def until_degraded(node: Node, wanted: float) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{node.metrics_port}/metrics", timeout=5) as answer:
             return bytes(answer.read())
 
+    async def shown() -> float:
+        return sample(await asyncio.to_thread(read), "interceptor_degraded", reason="journal_unavailable")
+
     async with asyncio.timeout(20):
-        while sample(await asyncio.to_thread(read), "interceptor_degraded", reason="journal_unavailable") != wanted:
+        while await shown() != wanted:  # noqa: ASYNC110 - a page that has to be asked for
             await asyncio.sleep(0.05)

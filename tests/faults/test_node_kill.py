@@ -24,6 +24,7 @@ PLACER_COUNT = 4
 MOMENTS = ("sent", "sent", "received", "answered", "acknowledged", "asked", "starting")
 QUIET_SECONDS_MAX = 5.0
 """A moment that does not come within this time is not waited for: the kill comes all the same."""
+SETTLE_SECONDS_MAX = 300.0
 OUR_FAULTS = {"node_failed", "deciding_failed", "journal_replaced", "order_damaged", "timer_failed", "breaker_opened"}
 
 
@@ -119,8 +120,9 @@ async def outbox_is_empty(node: SupervisedNode) -> bool:
 
 
 async def settle(node: SupervisedNode, reviewers: Reviewers) -> None:
-    """The last releases, and everything that waits for the filler delivered."""
-    async with asyncio.timeout(60):
+    """The last releases, and everything that waits for the filler delivered: a long run leaves a long queue."""
+    reviewers.load.drop_share = 0.0
+    async with asyncio.timeout(SETTLE_SECONDS_MAX):
         while await reviewers.release_some() != 0 or not await outbox_is_empty(node):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
