@@ -33,7 +33,9 @@ def order_json(order: OrderDecision, *, read_all: bool = False) -> dict[str, Any
     oncology = decision.oncology or (facts.oncology if read_all else None)
     symptom = decision.symptom or (facts.symptom if read_all else None)
     urgency = decision.urgency or (facts.urgency if read_all else None)
-    lookup = decision.lookup or (facts.lookup if read_all else None)
+    # Both need the sources' answer: how asking ended is known then, whether or not a row read it.
+    is_asked = read_all or decision.oncology is not None or decision.exceptions is not None
+    lookup = decision.lookup or (facts.lookup if is_asked else None)
     exceptions = decision.exceptions if decision.exceptions is not None else (facts.exceptions if read_all else None)
     evidence = facts.evidence if read_all else decision.evidence
     asked = {

@@ -82,6 +82,7 @@ async def test_an_order_whose_cancer_is_known_only_from_fhir_is_held(tmp_path: P
         answer = await site.ask("held_list")
         shown = await site.ask("held_show", entry=answer["orders"][0]["entry"])
         assert site.filler.received == []
+    assert shown["decision"]["lookup"] == "ok"
     found = [one for one in shown["decision"]["evidence"] if (one["source"], one["fact"]) == ("fhir", "oncology")]
     assert [(one["code"], one["date"]) for one in found] == [("C79.51", "2025-11-03")]
 
