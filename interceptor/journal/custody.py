@@ -41,7 +41,6 @@ from interceptor.journal.port import (
 from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
 
-
 Queued = Callable[[str], None]
 """Told a destination's name whenever its outbox gets something."""
 Moved = Callable[[OpenOrder | None, OpenOrder | None, LifecycleEvent], None]
@@ -87,7 +86,7 @@ class Custody:
 
     def concerns(self, view: MessageView) -> bool:
         """Whether a message is about an order that is ours, or was taken before."""
-        if self.index.is_empty and not self._turn_counts:
+        if not self.index and not self._turn_counts:
             return False
         keys = order_keys_of(view)
         if any(self.index.knows(key) or key in self._turn_counts for key in keys):
@@ -191,21 +190,6 @@ class Custody:
             await self.refresh(row.entry_id)
         self.index.drop_queued(row.content, row.kind)
 
-    async def rows_damaged(self, rows: Sequence[OutboxRow]) -> None:
-        """These rows are dead because their bytes are damaged: their orders have moved, what was behind them is free.
-
-        Which orders they were about cannot be read from them, so what waits is read anew.
-        """
-        for row in rows:
-            if row.entry_id is not None:
-                await self.refresh(row.entry_id)
-        while True:
-            seen = self.index.queued_change_count
-            waiting = await self.journal.undelivered_rows()
-            if seen == self.index.queued_change_count:
-                self.index.replace_queued((row.content, row.kind) for row in waiting)
-                return
-
     async def refresh(self, entry_id: EntryId) -> None:
         """Show an order as the journal has it."""
         entry = await self.journal.entry(entry_id)
@@ -241,6 +225,22 @@ class Custody:
         for destination in sorted(destinations):
             for wake in self._on_queued:
                 wake(destination)
+
+
+async def free_damaged(custody: Custody, rows: Sequence[OutboxRow]) -> None:
+    """These rows are dead because their bytes are damaged: their orders have moved, what was behind them is free.
+
+    Which orders they were about cannot be read from them, so what waits is read anew.
+    """
+    for row in rows:
+        if row.entry_id is not None:
+            await custody.refresh(row.entry_id)
+    while True:
+        seen = custody.index.queued_change_count
+        waiting = await custody.journal.undelivered_rows()
+        if seen == custody.index.queued_change_count:
+            custody.index.replace_queued((row.content, row.kind) for row in waiting)
+            return
 
 
 def set_keys_of(view: MessageView) -> tuple[str, ...]:

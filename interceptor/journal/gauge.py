@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from interceptor.action.lifecycle import OrderState
-from interceptor.journal.custody import Custody
+from interceptor.journal.custody import Custody, free_damaged
 from interceptor.journal.port import JournalUnavailable, OutboxId, OutboxRow
 from interceptor.journal.route_mode import HoldGate
 from interceptor.journal.upkeep import DAMAGED
@@ -115,7 +115,7 @@ class Gauges:
         found = [row for row in letters if row.last_error == DAMAGED and row.outbox_id not in self._told_damaged]
         if not found:
             return
-        await self._custody.rows_damaged(found)
+        await free_damaged(self._custody, found)
         for row in found:
             self._told_damaged.add(row.outbox_id)
             self._log.event(

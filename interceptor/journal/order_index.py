@@ -56,10 +56,9 @@ class OrderIndex:
         self._queued_keys: Counter[str] = Counter()
         self.queued_change_count = 0
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no message can be about anything of ours."""
-        return not (self._by_key or self._queued_keys or self._digests)
+    def __bool__(self) -> bool:
+        # False when no message can be about anything of ours.
+        return bool(self._by_key or self._queued_keys or self._digests)
 
     def find(self, entry_id: EntryId) -> OpenOrder | None:
         """One order."""

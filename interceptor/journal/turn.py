@@ -27,6 +27,7 @@ from interceptor.action.lifecycle import (
     WAITING_STATES,
     FillerSees,
     LifecycleEvent,
+    Notice,
     OrderState,
     decide_transition,
 )
@@ -353,12 +354,7 @@ class _Turn:
 
     async def _commit(self, decision: MessageDecision) -> TurnResult | Conflict:
         parts, inbound, draft = self._parts, self._inbound, self._draft
-        told = {
-            order.group.number: draft.said[order.order_key]
-            for order in decision.orders
-            if order.order_key in draft.said
-        }
-        acknowledgment = parts.acknowledge(self._view, told, self._now)
+        acknowledgment = parts.acknowledge(self._view, _told(decision, draft), self._now)
         records = tuple(
             decision_record(self._view, order, route=parts.route, mode=parts.mode(), at=self._now)
             for order in decision.orders
@@ -381,6 +377,12 @@ class _Turn:
         for order in self._gone:
             parts.custody.passed.note(order.order_key, order.order_control)
         return Taken(done=done, acknowledgment=acknowledgment, decision=decision)
+
+
+def _told(decision: MessageDecision, draft: Draft) -> dict[int, Notice]:
+    """What became of the orders that the placer is told of, by group number."""
+    said = draft.said
+    return {order.group.number: said[order.order_key] for order in decision.orders if order.order_key in said}
 
 
 def _event_of(order: OrderDecision, entry: Entry, *, placer_release: bool) -> LifecycleEvent:

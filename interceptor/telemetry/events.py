@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from interceptor.telemetry.event_window import EventWindow
+
 
 class Level(StrEnum):
     """How soon a person should look."""
@@ -397,7 +399,6 @@ CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values())
 _WORD_SIZE_MAX: Final = 2000
 """Longest text value, in characters: a traceback's places fit; a message that slipped in is cut."""
 _SEQUENCE_COUNT_MAX: Final = 50
-_WINDOW_SECONDS: Final = 60.0
 
 
 class EventError(AssertionError):
@@ -424,7 +425,7 @@ class EventLog:
         self._write = write
         self._strict = strict
         self._monotonic = monotonic
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, EventWindow] = {}
 
     def event(self, event: Event, /, **fields: object) -> None:
         """Write *event* with these of its fields.
@@ -457,34 +458,12 @@ class EventLog:
         now = self._monotonic()
         window = self._windows.get(event.name)
         if window is None:
-            window = self._windows[event.name] = _Window(now)
+            window = self._windows[event.name] = EventWindow(now)
         return window.admit(now, event.per_minute_max)
 
     def _refuse(self, problem: str) -> None:
         if self._strict:
             raise EventError(problem)
-
-
-class _Window:
-    """One minute of one event: how many were written, how many left out."""
-
-    __slots__ = ("began_at", "suppressed_count", "written_count")
-
-    def __init__(self, began_at: float) -> None:
-        self.began_at = began_at
-        self.written_count = 0
-        self.suppressed_count = 0
-
-    def admit(self, now: float, written_count_max: int) -> int | None:
-        if now - self.began_at >= _WINDOW_SECONDS:
-            self.began_at = now
-            self.written_count = 0
-        if self.written_count >= written_count_max:
-            self.suppressed_count += 1
-            return None
-        self.written_count += 1
-        suppressed, self.suppressed_count = self.suppressed_count, 0
-        return suppressed
 
 
 _CATALOGUED: Final = frozenset(CATALOGUE)

@@ -67,7 +67,7 @@ def test_an_order_that_moves_is_shown_once_where_it_stands() -> None:
         assert states(index) == [state]
     assert index.of_set("set parked") == ()
     index.remember(entry(1, OrderState.DELIVERED))
-    assert index.is_empty
+    assert not index
 
 
 def test_beyond_the_limit_the_oldest_ends_are_forgotten_and_never_what_waits() -> None:

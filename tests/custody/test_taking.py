@@ -58,7 +58,7 @@ async def test_what_is_not_held_goes_its_way_and_nothing_is_stored(tmp_path: Pat
         assert isinstance(result, PassOn)
         assert result.plan.forward is raw
         assert await place.journal.recent_digests(since=START) == ()
-        assert place.custody.index.is_empty
+        assert not place.custody.index
 
 
 async def test_a_noted_order_goes_its_way_with_its_original_at_hand(tmp_path: Path) -> None:
