@@ -73,7 +73,7 @@ class Custody:
         for digest in await self.journal.recent_digests(since=digests_since):
             self.index.add_digest(digest)
         for row in await self.journal.undelivered_rows():
-            self.index.add_queued(row.content, row.kind)
+            self.index.queued.add(row.content, row.kind)
 
     def listen(self, *, queued: Queued | None = None, moved: Moved | None = None) -> None:
         """Have *queued* and *moved* called from now on; each may be given alone, and again."""
@@ -96,7 +96,7 @@ class Custody:
     def knows_open(self, order_keys: Iterable[str]) -> bool:
         """Whether a message about any of these orders would do harm by passing us by: it waits here, or is queued."""
         return any(
-            self.index.is_queued((key,)) or any(one.state in OPEN_STATES for one in self.index.of_key(key))
+            self.index.queued.any_of((key,)) or any(one.state in OPEN_STATES for one in self.index.of_key(key))
             for key in order_keys
         )
 
@@ -145,7 +145,7 @@ class Custody:
         if is_tracked:
             self.index.add_digest(intake.identity.digest)
         for outgoing in intake.outgoing if is_tracked else ():
-            self.index.add_queued(outgoing.content, outgoing.kind)
+            self.index.queued.add(outgoing.content, outgoing.kind)
         await self._show(intake.changes, done.entry_ids)
         self._announce({outgoing.destination for outgoing in intake.outgoing} | _destinations(intake.changes))
         return done
@@ -178,7 +178,7 @@ class Custody:
             return False
         for row in await self.journal.undelivered_rows():
             if row.outbox_id == outbox_id:
-                self.index.add_queued(row.content, row.kind)
+                self.index.queued.add(row.content, row.kind)
                 if row.entry_id is not None:
                     await self.refresh(row.entry_id)
                 self._announce({row.destination})
@@ -188,7 +188,7 @@ class Custody:
         """The courier has ended *row* (acknowledged or dead): its order has moved, what was behind it is free."""
         if row.entry_id is not None:
             await self.refresh(row.entry_id)
-        self.index.drop_queued(row.content, row.kind)
+        self.index.queued.drop(row.content, row.kind)
 
     async def refresh(self, entry_id: EntryId) -> None:
         """Show an order as the journal has it."""
@@ -208,7 +208,7 @@ class Custody:
         for change in changes:
             for outgoing in change.outgoing:
                 if outgoing.acknowledgment is None:
-                    self.index.add_queued(outgoing.content, outgoing.kind)
+                    self.index.queued.add(outgoing.content, outgoing.kind)
         steps = [(entry_id, LifecycleEvent.TAKEN) for entry_id in new_ids]
         steps.extend((change.entry_id, change.event) for change in changes)
         try:
@@ -236,10 +236,10 @@ async def free_damaged(custody: Custody, rows: Sequence[OutboxRow]) -> None:
         if row.entry_id is not None:
             await custody.refresh(row.entry_id)
     while True:
-        seen = custody.index.queued_change_count
+        seen = custody.index.queued.change_count
         waiting = await custody.journal.undelivered_rows()
-        if seen == custody.index.queued_change_count:
-            custody.index.replace_queued((row.content, row.kind) for row in waiting)
+        if seen == custody.index.queued.change_count:
+            custody.index.queued.replace((row.content, row.kind) for row in waiting)
             return
 
 

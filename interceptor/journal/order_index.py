@@ -41,6 +41,44 @@ class OpenOrder:
     patients: frozenset[PatientNumber] = frozenset()
 
 
+class QueuedKeys:
+    """Keys of the orders that messages in the outbox are about: nothing later may overtake those."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self.change_count = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def __contains__(self, order_key: object) -> bool:
+        return order_key in self._counts
+
+    def any_of(self, order_keys: Iterable[str]) -> bool:
+        """Whether messages about any of these orders wait in the outbox."""
+        return any(key in self._counts for key in order_keys)
+
+    def add(self, content: bytes, kind: str) -> None:
+        """A message went into the outbox."""
+        if kind != "notice":
+            self.change_count += 1
+            self._counts.update(keys_of_content(content))
+
+    def drop(self, content: bytes, kind: str) -> None:
+        """The message has left the outbox, to the filler or to the dead letters."""
+        self.change_count += 1
+        for key in keys_of_content(content) if kind != "notice" else ():
+            self._counts[key] -= 1
+            if self._counts[key] <= 0:
+                del self._counts[key]
+
+    def replace(self, contents: Iterable[tuple[bytes, str]]) -> None:
+        """What waits in the outbox, content and kind, all of it: for when a row left whose bytes say nothing any more."""
+        self._counts.clear()
+        for content, kind in contents:
+            self.add(content, kind)
+
+
 class OrderIndex:
     """Orders that are parked, held or queued, and those that ended without the filler's having taken them."""
 
@@ -53,12 +91,11 @@ class OrderIndex:
         self._by_key: dict[str, set[EntryId]] = {}
         self._by_set: dict[str, set[EntryId]] = {}
         self._digests: dict[bytes, None] = {}
-        self._queued_keys: Counter[str] = Counter()
-        self.queued_change_count = 0
+        self.queued = QueuedKeys()
 
     def __bool__(self) -> bool:
         # False when no message can be about anything of ours.
-        return bool(self._by_key or self._queued_keys or self._digests)
+        return bool(self._by_key or self.queued or self._digests)
 
     def find(self, entry_id: EntryId) -> OpenOrder | None:
         """One order."""
@@ -78,11 +115,7 @@ class OrderIndex:
 
     def knows(self, order_key: str) -> bool:
         """Whether an order under this key is ours, or messages about it wait in the outbox."""
-        return order_key in self._by_key or order_key in self._queued_keys
-
-    def is_queued(self, order_keys: Iterable[str]) -> bool:
-        """Whether messages about any of these orders wait in the outbox."""
-        return any(key in self._queued_keys for key in order_keys)
+        return order_key in self._by_key or order_key in self.queued
 
     def has_taken(self, digest: bytes) -> bool:
         """Whether these very bytes (SHA-256) were taken before."""
@@ -126,26 +159,6 @@ class OrderIndex:
         self._digests[digest] = None
         if len(self._digests) > self._digest_count_max:
             del self._digests[next(iter(self._digests))]
-
-    def add_queued(self, content: bytes, kind: str) -> None:
-        """A message went into the outbox: what is said later about its orders must not overtake it."""
-        if kind != "notice":
-            self.queued_change_count += 1
-            self._queued_keys.update(keys_of_content(content))
-
-    def drop_queued(self, content: bytes, kind: str) -> None:
-        """The message has left the outbox, to the filler or to the dead letters."""
-        self.queued_change_count += 1
-        for key in keys_of_content(content) if kind != "notice" else ():
-            self._queued_keys[key] -= 1
-            if self._queued_keys[key] <= 0:
-                del self._queued_keys[key]
-
-    def replace_queued(self, contents: Iterable[tuple[bytes, str]]) -> None:
-        """What waits in the outbox, content and kind, all of it: for when a row left whose bytes say nothing any more."""
-        self._queued_keys.clear()
-        for content, kind in contents:
-            self.add_queued(content, kind)
 
     def _forget_older(self, entry: Entry) -> None:
         older = [one for one in self._by_key.get(entry.order_key, ()) if one < entry.entry_id and one in self._ended]

@@ -153,7 +153,7 @@ class _Turn:
         siblings = await self._deciding.siblings()
         members = tuple(sibling.member for sibling in siblings if sibling.member is not None)
         decision = await self._deciding.decide(self._view, members)
-        must_queue = self._parts.custody.index.is_queued(order.order_key for order in decision.orders)
+        must_queue = self._parts.custody.index.queued.any_of(order.order_key for order in decision.orders)
         # A replacement is understood only after what it replaces.
         by_meaning = sorted(decision.orders, key=lambda order: _control(order) == REPLACEMENT_ORDER)
         unhandled = [order for order in by_meaning if not await self._handle(order, decision)]

@@ -46,7 +46,7 @@ async def queue_order(lane: Lane, number: str) -> IntakeDone:
 
 async def is_drained(lane: Lane) -> None:
     """Wait until every message has left the outbox, to the filler or to the dead letters."""
-    await until(lambda: not lane.custody.index.is_queued(lane_keys()))
+    await until(lambda: not lane.custody.index.queued.any_of(lane_keys()))
 
 
 def lane_keys() -> list[str]:

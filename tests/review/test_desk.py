@@ -229,7 +229,7 @@ async def test_a_dead_letter_is_listed_sent_again_or_given_up(tmp_path: Path) ->
         which = {"outbox_id": letter["outbox_id"], "actor": "ann"}
         await place.desk["dead_retry"](which)
         assert await place.state("A1") is OrderState.QUEUED
-        assert place.custody.index.is_queued(["A1^EPIC"])
+        assert place.custody.index.queued.any_of(["A1^EPIC"])
         await place.refuse()
         await place.desk["dead_discard"]({**which, "reason": "ordered by phone"})
         assert (await place.desk["dead_list"]({}))["dead"] == []
