@@ -28,6 +28,13 @@ _STYLES = {
 }
 
 
+_SOURCES = {
+    "message": "the order itself",
+    "registry": "the registry only, from ADT and PPR",
+    "fhir": "the FHIR server only",
+}
+
+
 class DemoScreen(Protocol):
     """A `DemoObserver` that has a place to show things and an end."""
 
@@ -56,6 +63,7 @@ def hint_lines(place: DemoPlace) -> tuple[str, ...]:
         "Demo data: no patient in it exists.",
         f"placer sends to   127.0.0.1:{place.route_port} (MLLP)",
         f"filler listens at 127.0.0.1:{place.filler_port}",
+        f"diagnoses come to 127.0.0.1:{place.feed_port} (ADT and PPR over MLLP), and are asked for at {place.fhir_url}",
         f"metrics           http://127.0.0.1:{place.metrics_port}/metrics",
         f"control socket    {place.control_socket}",
         "In another terminal:",
@@ -70,9 +78,11 @@ def hint_lines(place: DemoPlace) -> tuple[str, ...]:
 def summary_lines(ledger: Ledger) -> tuple[str, ...]:
     """What the run came to."""
     counts = ", ".join(f"{ledger.count(verdict)} {verdict.value}" for verdict in Verdict if ledger.count(verdict))
+    sources = ", ".join(f"{ledger.count_source(key)} to {words}" for key, words in _SOURCES.items())
     return (
         f"{len(ledger.rows)} messages sent: {counts or 'none'}.",
         f"{ledger.delivered_count()} of them reached the filler, which received {ledger.received_count} messages in all.",
+        f"Orders held for a cancer that was known: {sources}.",
     )
 
 

@@ -1,8 +1,9 @@
 """The demo: a placer, a node that enforces, and a filler, on free local ports, in a folder of its own.
 
     placer (hl7.mllp) --> node --> filler (hl7.mllp)        what both see goes into the ledger
+    ADT, PPR -----------> node --> FHIR server              who has cancer, where an order does not say it
 
-Everything is real but the two peers and the patients: the node reads the configuration file that stands in
+Everything is real but the peers and the patients: the node reads the configuration file that stands in
 the folder, and the commands that the demo prints work on it from another terminal. The demo releases one
 held order itself, as a person would with `interceptor held release`.
 
@@ -12,7 +13,7 @@ answered, as real ones do. Leaving ends the node in order.
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,9 +26,14 @@ from interceptor.config.load import load_config
 from interceptor.control.client import request_async
 from interceptor.control.protocol import ControlError
 from interceptor.node import running_node
+from interceptor.simulate.feed import admission, problem
+from interceptor.simulate.fhir_record import IDENTIFIER_SYSTEM, record_of
+from interceptor.simulate.fhir_server import serving
 from interceptor.simulate.filler import DelayChoice, Filler, answer_at_once, filling
 from interceptor.simulate.ledger import Ledger, Row, Verdict
+from interceptor.simulate.messages import PLACER_NAMESPACE
 from interceptor.simulate.placer import Placer, placing
+from interceptor.simulate.population import Keeper, Patient
 from interceptor.simulate.story import Sent, Story
 from interceptor.telemetry.events import EventLog
 
@@ -42,6 +48,8 @@ BURST_EVERY = 20
 BURST_SIZE = 100
 LATE_EVERY = 5
 ACTOR = "demo"
+SOURCES = ("message", "registry", "fhir")
+"""Where a cancer is known from, what the order says itself first: the others matter where it says nothing."""
 
 _CONFIG = """\
 # Written by `interceptor demo`. All patients in it are made up.
@@ -60,6 +68,13 @@ holds_max_per_10_min = 10000
 address = "127.0.0.1:{filler_port}"
 ack_timeout_seconds = {ack_timeout_seconds}
 reconnect_seconds_max = 1
+
+[feed.diagnoses]
+listen = "127.0.0.1:{feed_port}"
+
+[fhir.records]
+base_url = "{fhir_url}"
+systems = {{ "{authority}" = "{system}" }}
 
 [hold]
 set_window_seconds = 6
@@ -104,6 +119,8 @@ class DemoPlace:
     route_port: int
     filler_port: int
     metrics_port: int
+    feed_port: int
+    fhir_url: str
 
 
 class DemoObserver(Protocol):
@@ -138,14 +155,27 @@ async def run_demo(
         if row is not None:
             observer.changed(row)
 
-    async with filling(note_received, choose_delay=_choose_delay(options.scenario)) as filler:
-        place = write_config(options, filler.port)
+    started_at = now()
+    story = Story(Random(options.seed), started_at=started_at)  # noqa: S311 - plausible traffic, no secret
+    records = [
+        one
+        for patient in story.population
+        if patient.keeper is Keeper.FHIR
+        for one in record_of(patient, today=started_at.date())
+    ]
+    async with (
+        filling(note_received, choose_delay=_choose_delay(options.scenario)) as filler,
+        serving(records) as fhir,
+    ):
+        place = write_config(options, filler.port, fhir_url=fhir.base_url)
         async with running_node(load_config(place.config_file), log=log):
             observer.started(place)
+            told_count = await tell_diagnoses(story.population, place.feed_port, at=started_at)
+            observer.said(f"the registry was told of {told_count} patients by ADT and PPR")
             patience_seconds = _ack_timeout_seconds(options.scenario) + 3.0
             async with placing("127.0.0.1", place.route_port, ack_timeout_seconds=patience_seconds) as placer:
                 traffic = Traffic(placer, ledger, observer, place.control_socket)
-                acts = [traffic.run(options, now), release_one(traffic.held, place.control_socket, observer)]
+                acts = [traffic.run(story, options, now), release_one(traffic.held, place.control_socket, observer)]
                 if options.scenario is Scenario.FILLER_DOWN:
                     acts.append(leave_and_return(filler, observer))
                 await _play(acts, stop=stop, duration_seconds=options.duration_seconds)
@@ -167,13 +197,33 @@ async def _play(
                 task.cancel()
 
 
-def write_config(options: DemoOptions, filler_port: int) -> DemoPlace:
+async def tell_diagnoses(population: Iterable[Patient], feed_port: int, *, at: datetime) -> int:
+    """Send the feed what it knows, admissions and problems in turn; how many patients that was."""
+    told_count = 0
+    async with placing("127.0.0.1", feed_port) as sender:
+        for patient in (one for one in population if one.keeper is Keeper.FEED):
+            told_count += 1
+            control_id = f"FEED{told_count:06d}"
+            text = (
+                problem(patient, control_id=control_id, at=at)
+                if told_count % 2
+                else admission(patient, control_id=control_id, at=at, visit=f"V{patient.number}")
+            )
+            await sender.send(text.encode("ascii"))
+    return told_count
+
+
+def write_config(options: DemoOptions, filler_port: int, *, fhir_url: str) -> DemoPlace:
     """Write the demo's configuration file into its folder, with ports that are free now."""
-    route_port, metrics_port = _find_free_ports(2)
+    route_port, metrics_port, feed_port = _find_free_ports(3)
     text = _CONFIG.format(
         route_port=route_port,
         metrics_port=metrics_port,
         filler_port=filler_port,
+        feed_port=feed_port,
+        fhir_url=fhir_url,
+        authority=PLACER_NAMESPACE,
+        system=IDENTIFIER_SYSTEM,
         ack_timeout_seconds=_ack_timeout_seconds(options.scenario),
     )
     config_file = options.folder / "demo.toml"
@@ -184,6 +234,8 @@ def write_config(options: DemoOptions, filler_port: int) -> DemoPlace:
         route_port=route_port,
         filler_port=filler_port,
         metrics_port=metrics_port,
+        feed_port=feed_port,
+        fhir_url=fhir_url,
     )
 
 
@@ -198,9 +250,8 @@ class Traffic:
         self.held = asyncio.Event()
         """Set when an order was held."""
 
-    async def run(self, options: DemoOptions, now: Callable[[], datetime]) -> None:
+    async def run(self, story: Story, options: DemoOptions, now: Callable[[], datetime]) -> None:
         """Send for ever. Cancelling it leaves the last message without a verdict."""
-        story = Story(Random(options.seed), started_at=now())  # noqa: S311 - plausible traffic, no secret
         clock = asyncio.get_running_loop().time
         due = clock()
         while True:
@@ -224,15 +275,20 @@ class Traffic:
                 await asyncio.sleep(RESEND_PAUSE_SECONDS)
         self._ledger.record_answer(row, answer)
         if row.verdict is Verdict.HELD:
-            row.reasons = await self._find_reasons(sent)
+            row.reasons, row.cancer_source = await self._find_reasons(sent)
             self.held.set()
         self._observer.changed(row)
 
-    async def _find_reasons(self, sent: Sent) -> tuple[str, ...]:
-        """Why the node holds an order, asked over the control socket as the worklist asks."""
+    async def _find_reasons(self, sent: Sent) -> tuple[tuple[str, ...], str]:
+        """Why the node holds an order and where it knew the cancer from, asked as the worklist asks."""
         orders = await _list_held(self._control_socket)
         found = next((order for order in orders if order["placer_order_number"] in sent.order_numbers), None)
-        return tuple(found["reasons"]) if found else ()
+        if found is None:
+            return (), ""
+        shown: dict[str, Any] = await request_async(self._control_socket, "held_show", entry=found["entry"])
+        evidence = shown["decision"]["evidence"]
+        sources = {str(one["source"]) for one in evidence if one["fact"] == "oncology"}
+        return tuple(found["reasons"]), next((name for name in SOURCES if name in sources), "")
 
 
 async def release_one(held: asyncio.Event, control_socket: Path, observer: DemoObserver) -> None:

@@ -45,12 +45,16 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """One message of the table. `number` counts from 1; `reasons` are the codes that the filler was shown."""
+    """One message of the table. `number` counts from 1; `reasons` are the codes that the filler was shown.
+
+    `cancer_source` is where the node knew a held order's cancer from: "message", "registry" or "fhir".
+    """
 
     number: int
     sent: Sent
     verdict: Verdict = Verdict.WAITING
     reasons: tuple[str, ...] = ()
+    cancer_source: str = ""
     ack_code: str = ""
     delivered_count: int = 0
 
@@ -120,6 +124,10 @@ class Ledger:
     def count(self, verdict: Verdict) -> int:
         """How many messages have this verdict now."""
         return sum(row.verdict is verdict for row in self.rows)
+
+    def count_source(self, source: str) -> int:
+        """How many orders were held because the node knew of a cancer from *source*."""
+        return sum(row.cancer_source == source for row in self.rows)
 
     def delivered_count(self) -> int:
         """How many of the placer's messages reached the filler."""

@@ -6,6 +6,7 @@ carries MSH-11 = T. The same seed gives the same people.
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import StrEnum
 from random import Random
 
 FAMILY_NAMES = (
@@ -46,6 +47,14 @@ OTHER_DIAGNOSES = (
 )
 
 
+class Keeper(StrEnum):
+    """Who else knows a patient's diagnosis, besides an order that states it."""
+
+    NOBODY = "nobody"
+    FEED = "feed"
+    FHIR = "fhir"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
     """One simulated patient; `has_cancer` tells which list `diagnosis` is from."""
@@ -57,6 +66,11 @@ class Patient:
     sex: str
     diagnosis: Diagnosis
     has_cancer: bool
+
+    @property
+    def keeper(self) -> Keeper:
+        """A third of the patients each."""
+        return tuple(Keeper)[int(self.number) % len(Keeper)]
 
 
 def build_population(random: Random, *, today: date) -> tuple[Patient, ...]:

@@ -14,7 +14,7 @@ from random import Random
 
 from interceptor.simulate import messages
 from interceptor.simulate.messages import Order, Study, order_message, result_message, visit_message
-from interceptor.simulate.population import Patient, build_population
+from interceptor.simulate.population import Keeper, Patient, build_population
 
 PAIN_REASONS = (
     "new onset LBP x 3 wks, radiating L leg",
@@ -23,6 +23,8 @@ PAIN_REASONS = (
     "acute back pain, eval for mets",
     "worsening low back pain x 2 wks",
 )
+SILENT_REASONS = ("new onset LBP x 3 wks, radiating L leg", "worsening low back pain x 2 wks")
+"""Of those the ones without a word of cancer."""
 ANNOTATE_REASONS = (
     ("chronic low back pain, unchanged for 5 years", "R"),
     ("new back pain x 2 wks", "S"),
@@ -63,9 +65,9 @@ class Story:
 
     def __init__(self, random: Random, *, started_at: datetime) -> None:
         self._random = random
-        population = build_population(random, today=started_at.date())
-        self._oncology = tuple(patient for patient in population if patient.has_cancer)
-        self._others = tuple(patient for patient in population if not patient.has_cancer)
+        self.population = build_population(random, today=started_at.date())
+        self._oncology = tuple(patient for patient in self.population if patient.has_cancer)
+        self._others = tuple(patient for patient in self.population if not patient.has_cancer)
         self._run = f"{started_at:%H%M%S}"
         self._count = 0
         self._order_count = 0
@@ -74,7 +76,9 @@ class Story:
             (
                 self._chest_film,
                 self._suspicious,
+                self._known_to_feed,
                 self._stat_or_chronic,
+                self._known_to_fhir,
                 self._complete_set,
                 self._visit,
                 self._suspicious,
@@ -102,7 +106,9 @@ class Story:
             (6, self._visit),
             (5, self._result),
             (4, self._spine_without_cancer),
-            (4, self._suspicious),
+            (2, self._suspicious),
+            (1, self._known_to_feed),
+            (1, self._known_to_fhir),
             (3, self._stat_or_chronic),
             (1, self._complete_set),
             (1, self._complete_set_in_parts),
@@ -123,9 +129,11 @@ class Story:
         number = f"D{self._run}{self._order_count:05d}"
         return Order(number=number, study=study, priority=priority, reason=reason, group_number=group_number)
 
-    def _send(self, kind: str, patient: Patient, orders: tuple[Order, ...], at: datetime) -> Sent:
+    def _send(
+        self, kind: str, patient: Patient, orders: tuple[Order, ...], at: datetime, *, says_diagnosis: bool = True
+    ) -> Sent:
         control_id = self._control_id()
-        diagnoses = (patient.diagnosis,)
+        diagnoses = (patient.diagnosis,) if says_diagnosis else ()
         version = self._random.choice(("2.3.1", "2.5.1"))
         text = order_message(patient, orders, control_id=control_id, at=at, diagnoses=diagnoses, version=version)
         return Sent(
@@ -170,6 +178,18 @@ class Story:
         order = self._order(study, reason=reason)
         self._suspicious_orders.append((patient, order))
         return [self._send("spine, cancer, one region", patient, (order,), at)]
+
+    def _known_to_feed(self, at: datetime) -> list[Sent]:
+        return self._unsaid("spine, cancer known from ADT or PPR", Keeper.FEED, at)
+
+    def _known_to_fhir(self, at: datetime) -> list[Sent]:
+        return self._unsaid("spine, cancer known from FHIR", Keeper.FHIR, at)
+
+    def _unsaid(self, kind: str, keeper: Keeper, at: datetime) -> list[Sent]:
+        """An order that says nothing of the cancer."""
+        patient = self._random.choice([one for one in self._oncology if one.keeper is keeper])
+        order = self._order(messages.LUMBAR_WITHOUT, reason=self._random.choice(SILENT_REASONS))
+        return [self._send(kind, patient, (order,), at, says_diagnosis=False)]
 
     def _stat_or_chronic(self, at: datetime) -> list[Sent]:
         patient = self._random.choice(self._oncology)

@@ -40,6 +40,13 @@ def test_within_seconds_orders_pass_are_annotated_held_and_released() -> None:
     totals = re.search(r"(\d+) of them reached the filler, which received (\d+) messages in all\.", result.output)
     assert totals is not None
     assert totals[1] == totals[2], "with a filler in good health no message is sent twice"
+    held = dict(
+        re.findall(r"^ *\d+  held        (spine, cancer known .*?)  (H-\S+)", result.output, flags=re.MULTILINE)
+    )
+    assert set(held) == {"spine, cancer known from ADT or PPR", "spine, cancer known from FHIR"}
+    known = re.search(r"known: (\d+) to the order itself, (\d+) to the registry .*, (\d+) to the FHIR", result.output)
+    assert known is not None
+    assert all(int(count) >= 1 for count in known.groups())
 
 
 def test_the_printed_commands_work_and_ctrl_c_ends_it_with_a_summary(tmp_path: Path) -> None:
@@ -92,11 +99,13 @@ def test_on_a_terminal_it_draws_a_table() -> None:
 
 @pytest.mark.parametrize("scenario", Scenario)
 def test_every_scenarios_configuration_is_sound_and_enforces(tmp_path: Path, scenario: Scenario) -> None:
-    place = write_config(DemoOptions(folder=tmp_path, scenario=scenario), filler_port=2576)
+    place = write_config(
+        DemoOptions(folder=tmp_path, scenario=scenario), filler_port=2576, fhir_url="http://127.0.0.1:9/r4"
+    )
     config = load_config(place.config_file)
     assert config.route["demo"].mode == "enforce"
     assert config.route["demo"].listen.port == place.route_port
-    assert len({place.route_port, place.metrics_port, place.filler_port}) == 3
+    assert len({place.route_port, place.metrics_port, place.filler_port, place.feed_port}) == 4
 
 
 def test_a_plain_line_is_printed_once_for_each_verdict_that_a_message_has() -> None:
