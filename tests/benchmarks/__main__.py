@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.benchmarks.feed_load import report_with_feed
 from tests.benchmarks.target import CannotStart
 from tests.benchmarks.throughput import TARGETS, Plan, measure, report
 
@@ -29,10 +30,12 @@ def note(line: str) -> None:
 def report_micro(folder: Path, seconds: float) -> Iterator[str]:
     """The parts by themselves."""
     from tests.benchmarks import micro
+    from tests.benchmarks.registry import report_registry
 
     yield from micro.report_wire(seconds)
     yield from micro.report_decisions(seconds)
     yield from micro.report_journal(folder, seconds)
+    yield from report_registry(folder, patients=max(100, int(2000 * seconds)))
 
 
 def main() -> int:
@@ -54,6 +57,8 @@ def main() -> int:
                 say(str(reason))
                 return 1
             for line in report(measurements):
+                say(line)
+            for line in report_with_feed(plan, folder, note):
                 say(line)
             missing = [name for name in TARGETS if name not in {found.target for found in measurements}]
             if missing:

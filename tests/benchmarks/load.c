@@ -1,6 +1,8 @@
 /* Placers that send one message at a time on each connection and wait for its acknowledgment.
  *
- * usage: load PORT MESSAGES CONNECTIONS PROCESSES WARM_SECONDS SECONDS
+ * usage: load PORT MESSAGES CONNECTIONS PROCESSES WARM_SECONDS SECONDS [RATE]
+ *
+ * With RATE no more than so many messages a second are begun, all connections together.
  *
  * MESSAGES is a file of records: size, patch count, patch offsets (all u32, the machine's byte order), then the
  * framed message. At each patch offset twelve digits are replaced by a number used once, so that no two messages
@@ -42,7 +44,7 @@ struct shared {
 struct line {
     int fd;
     uint32_t turn, size, sent, got;
-    int64_t began;
+    int64_t began, due; /* due: when an idle line begins its next message, 0 while it is busy */
     char digits[DIGITS + 1];
     char *out;
     char in[REPLY_ROOM];
@@ -50,7 +52,7 @@ struct line {
 
 static struct message messages[MESSAGES_MAX];
 static uint32_t message_count, size_max;
-static int64_t warm_until, measure_until;
+static int64_t warm_until, measure_until, interval;
 static uint64_t next_number;
 static int poller;
 
@@ -144,6 +146,7 @@ static int run(int port, int connections, int first, struct shared *shared) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int one = 1, open_count = 0;
+    struct line **lines = calloc((size_t)connections, sizeof *lines);
     poller = epoll_create1(0);
     for (int index = 0; index < connections; index++) {
         struct line *line = calloc(1, sizeof *line);
@@ -155,21 +158,32 @@ static int run(int port, int connections, int first, struct shared *shared) {
         /* Connections stand at different places of the mix. */
         line->turn = (uint32_t)(first + index) * 37;
         watch(line, EPOLLIN, EPOLL_CTL_ADD);
+        lines[index] = line;
         if (begin(line)) open_count++;
     }
     struct epoll_event events[EVENTS_MAX];
     /* Two seconds more for the answers under way at the end. */
     while (open_count > 0 && now() < measure_until + 2000000000LL) {
-        int count = epoll_wait(poller, events, EVENTS_MAX, 100);
+        int count = epoll_wait(poller, events, EVENTS_MAX, interval ? 1 : 100);
+        for (int index = 0; interval && index < connections; index++) {
+            struct line *line = lines[index];
+            if (line->due == 0 || now() < line->due) continue;
+            line->due = 0;
+            if (now() < measure_until && begin(line)) continue;
+            close(line->fd);
+            open_count--;
+        }
         for (int index = 0; index < count; index++) {
             struct line *line = events[index].data.ptr;
             int state = 1;
             if (events[index].events & EPOLLOUT) state = push(line, 1);
             if (state && events[index].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) state = pull(line, shared);
             int is_over = now() >= measure_until;
-            if (state == 2 && !is_over) state = begin(line);
+            if (state == 2 && !is_over && interval) line->due = line->began + interval;
+            else if (state == 2 && !is_over) state = begin(line);
             if (state == 0) shared->lost++;
             if (state == 0 || (state == 2 && is_over)) {
+                line->due = 0;
                 close(line->fd);
                 open_count--;
             }
@@ -185,11 +199,12 @@ static int compare(const void *left, const void *right) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) {
-        fprintf(stderr, "usage: load PORT MESSAGES CONNECTIONS PROCESSES WARM_SECONDS SECONDS\n");
+    if (argc != 7 && argc != 8) {
+        fprintf(stderr, "usage: load PORT MESSAGES CONNECTIONS PROCESSES WARM_SECONDS SECONDS [RATE]\n");
         return 2;
     }
     int port = atoi(argv[1]), connections = atoi(argv[3]), processes = atoi(argv[4]);
+    if (argc == 8) interval = (int64_t)(1e9 * connections / atof(argv[7]));
     load_messages(argv[2]);
     warm_until = now() + (int64_t)(atof(argv[5]) * 1e9);
     measure_until = warm_until + (int64_t)(atof(argv[6]) * 1e9);

@@ -5,6 +5,7 @@ framed message, zeros up to a multiple of four.
 """
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from interceptor.wire.frame import encode_frame
@@ -86,10 +87,10 @@ def numbered(message: bytes, number: int) -> bytes:
     return message.replace(NUMBER, b"%012d" % number)
 
 
-def write_mix(path: Path) -> float:
-    """Write the mix for the load generator; return its mean size in bytes, frame included."""
+def write_mix(path: Path, messages: Sequence[bytes] = ()) -> float:
+    """Write the mix, or *messages*, for the load generator; return the mean size in bytes, frames included."""
     records = bytearray()
-    frames = [encode_frame(message) for message in build_mix()]
+    frames = [encode_frame(message) for message in messages or build_mix()]
     for frame in frames:
         offsets: list[int] = []
         found = frame.find(NUMBER)

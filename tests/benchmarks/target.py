@@ -43,6 +43,12 @@ connections_max = {connections_max}
 """
 
 
+_FEED_CONFIG = """
+[feed.adt]
+listen = "127.0.0.1:{port}"
+"""
+
+
 class CannotStart(Exception):  # noqa: N818 - what happened, not an error of ours
     """A target did not come up; the text says why."""
 
@@ -127,9 +133,16 @@ def find_free_port() -> int:
 
 @contextmanager
 def node(
-    name: str, *, mode: str, custody: str, filler_port: int, connections_max: int, folder: Path
+    name: str,
+    *,
+    mode: str,
+    custody: str,
+    filler_port: int,
+    connections_max: int,
+    folder: Path,
+    feed_port: int | None = None,
 ) -> Iterator[Target]:
-    """A node of ours with one route.
+    """A node of ours with one route, and with a feed listener where *feed_port* is given.
 
     Raises:
         CannotStart: It ended, or does not listen.
@@ -148,6 +161,7 @@ def node(
             filler_port=filler_port,
             connections_max=connections_max,
         )
+        + (_FEED_CONFIG.format(port=feed_port) if feed_port else "")
     )
     log = folder / f"{file_name}.log"
     command = [sys.executable, "-m", "interceptor", "run", "-c", str(config)]
