@@ -9,6 +9,7 @@ with a pause that grows to `PAUSE_SECONDS_MAX`.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -148,11 +149,22 @@ async def run_node(config: Config, *, log: EventLog, content: ClinicalContent, s
         loop.add_signal_handler(number, asked.set)
     async with running_node(config, log=log, content=content) as node:
         log.event(NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__)
+        _settle_garbage_collector()
         await _first_of(asked, node.failed, supervisor_gone)
         if not node.failed.is_set():
             await node.drain()
     log.event(NODE_STOPPED, node=config.node.name)
     return EXIT_FAILED if node.failed.is_set() else 0
+
+
+def _settle_garbage_collector() -> None:
+    """Leave what the start made (code tables, text tables: half a million objects) out of every later collection.
+
+    Messages make few cycles; looking for them after every 700 new objects was 3 % of the node's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _first_of(*events: asyncio.Event) -> None:
