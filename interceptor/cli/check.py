@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from interceptor.cli.node_connection import CONFIG_VARIABLE, JSON_OPTION
-from interceptor.cli.terminal import ExitCode, print_json, print_line
+from interceptor.cli.terminal import ExitCode, print_json, print_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ SIGNATURES = (
     "Before a route enforces, two people sign this policy and this site profile: a neuroradiologist and an interface "
     "analyst (docs/clinical/)."
 )
+UNMAPPED_COUNT_MAX = 1000
 NO_LOOKUP = (
     "no lookup is configured: only the order message itself can tell of a cancer, and an order that does not is passed"
 )
@@ -30,12 +31,16 @@ def register(app: typer.Typer) -> None:
 
 def check(
     config: Path = typer.Option(..., "-c", "--config", envvar=CONFIG_VARIABLE, help="Configuration file."),
+    unmapped: bool = typer.Option(False, "--unmapped", help="List studies that no table knows, from the journal."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Check configuration, site profile, codes, policy.
 
     Prints every problem at once with file, line and key, and exits with 2 when there is one.
     """
+    if unmapped:
+        _list_unmapped(config, as_json=as_json)
+        return
     from interceptor.config.load import ConfigError, find_node_table, find_warnings, load_config
 
     problems: list[str] = []
@@ -58,6 +63,23 @@ def check(
         _print_report(problems, warnings, node, content)
     if problems:
         raise typer.Exit(ExitCode.WRONG_USE)
+
+
+def _list_unmapped(config: Path, *, as_json: bool) -> None:
+    """The site's mapping worklist: codes of spine studies that orders carried and no table knows, with their counts."""
+    from interceptor.cli.journal_file import opened_journal_file
+    from interceptor.journal.sqlite_intake import unmapped_studies
+
+    with opened_journal_file(config) as connection:
+        studies = unmapped_studies(connection, limit=UNMAPPED_COUNT_MAX) if connection is not None else ()
+    for study in studies:
+        last = study.last_ordered_at.date().isoformat()
+        if as_json:
+            print_json({"code": study.code, "name": study.name, "orders": study.order_count, "last": last})
+        else:
+            print_line(printable(f"{study.order_count:>7}  {last}  {study.code or '(no code)':<20}  {study.name}"))
+    if not studies and not as_json:
+        print_line("Every spine study that was ordered is mapped.")
 
 
 def _find_login_problems(config: "Config") -> "Iterator[str]":

@@ -6,14 +6,15 @@ journal file themselves when no node is running, so that nobody has to start one
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from interceptor.cli.entry_view import list_line, missed_line, show_lines
+from interceptor.cli.journal_file import opened_journal_file
 from interceptor.cli.node_connection import (
     ACTOR_OPTION,
     CONFIG_OPTION,
@@ -22,13 +23,8 @@ from interceptor.cli.node_connection import (
     ask,
     find_socket,
     name_actor,
-    read_config,
 )
 from interceptor.cli.terminal import print_json, print_line, print_warning, refuse
-
-if TYPE_CHECKING:
-    import apsw
-
 
 HEARTBEAT_SECONDS = 10.0
 """How often `held watch` tells the node that somebody reviews."""
@@ -239,7 +235,7 @@ def _read_orders(config: Path | None, states: list[str]) -> list[dict[str, objec
     from interceptor.review.desk import LIST_COUNT_MAX, entry_json
 
     names = state_list([OrderState(state) for state in states])
-    with _open_journal(config) as connection:
+    with opened_journal_file(config) as connection:
         if connection is None:
             return []
         return [entry_json(entry) for entry in read_entries(connection, ENTRIES_IN_STATES, (names, LIST_COUNT_MAX))]
@@ -251,7 +247,7 @@ def _read_order(config: Path | None, number: int) -> dict[str, object]:
     from interceptor.journal.sqlite_entry import ENTRY_BY_ID, audit_rows, read_entries
     from interceptor.review.desk import LIST_COUNT_MAX, audit_json, entry_json
 
-    with _open_journal(config) as connection:
+    with opened_journal_file(config) as connection:
         found = read_entries(connection, ENTRY_BY_ID, (number,)) if connection else ()
         if connection is None or not found:
             refuse(f"There is no order {number}.")
@@ -262,25 +258,6 @@ def _read_order(config: Path | None, number: int) -> dict[str, object]:
         "content": found[0].content.decode("latin-1"),
         "history": [audit_json(row) for row in history],
     }
-
-
-@contextmanager
-def _open_journal(config: Path | None) -> "Iterator[apsw.Connection | None]":
-    """The journal of a node that does not run, for reading; None when it was never made."""
-    from interceptor.journal.port import JournalError
-    from interceptor.journal.sqlite import journal_path
-    from interceptor.journal.sqlite_file import open_for_reading
-
-    path = journal_path(read_config(config).node.data_directory)
-    if not path.exists():
-        yield None
-        return
-    try:
-        connection = open_for_reading(path)
-    except JournalError as error:
-        refuse(f"{path}: {error}")
-    with closing(connection):
-        yield connection
 
 
 def _report(entry: int, result: Mapping[str, object], as_json: bool) -> None:

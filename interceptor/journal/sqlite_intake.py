@@ -4,6 +4,7 @@ Everything here runs inside the caller's transaction.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import apsw
@@ -47,6 +48,11 @@ _FIND_REUSE = """
 SELECT 1 FROM message
 WHERE control_id = ? AND sending_facility = ? AND sending_application = ? AND listener = ? AND digest <> ? AND received_at >= ?
 LIMIT 1
+"""
+_UNMAPPED = """
+SELECT unmapped_code, min(unmapped_name), count(*), max(decided_at) FROM decision
+WHERE unmapped_code <> '' OR unmapped_name <> '' GROUP BY unmapped_code, iif(unmapped_code = '', unmapped_name, '')
+ORDER BY count(*) DESC, unmapped_code LIMIT ?
 """
 _INSERT_DECISION = """
 INSERT INTO decision (message_id, decided_at, route, mode, control_id, order_key, placer_order_number, disposition, reasons,
@@ -211,3 +217,21 @@ def set_route_mode(
     )
     detail = {"route": route, "mode": mode, "reason": storable_text(reason)}
     append_audit(connection, at=at, actor=actor, action="mode_set", entry_id=None, detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmappedStudy:
+    """A study of the spine that no table knows: one line of the site's mapping worklist."""
+
+    code: str
+    name: str
+    order_count: int
+    last_ordered_at: datetime
+
+
+def unmapped_studies(connection: apsw.Connection, *, limit: int) -> tuple[UnmappedStudy, ...]:
+    """The most frequent first; one row for each code, or for each name where orders carry no code."""
+    return tuple(
+        UnmappedStudy(code=code, name=name, order_count=order_count, last_ordered_at=read_instant(last))
+        for code, name, order_count, last in connection.execute(_UNMAPPED, (limit,))
+    )
