@@ -70,7 +70,9 @@ def build_config_reference() -> str:
     parts = [_INTRODUCTION]
     for heading, table in _TABLES:
         parts.append(f"## [{heading}]\n\n{table.__doc__}\n\n" + "\n".join(_rows(table)) + "\n")
-    parts.append(f"Names of routes, feeds, destinations and FHIR servers match `{NAME_PATTERN}`: they become metric labels.\n")
+    parts.append(
+        f"Names of routes, feeds, destinations and FHIR servers match `{NAME_PATTERN}`: they become metric labels.\n"
+    )
     return "\n".join(parts)
 
 
