@@ -13,7 +13,6 @@ from pydantic.fields import FieldInfo
 from interceptor.config.address import Address
 from interceptor.config.load import describe_range
 from interceptor.config.schema import (
-    NAME_PATTERN,
     DestinationTable,
     FeedTable,
     FhirTable,
@@ -25,6 +24,7 @@ from interceptor.config.schema import (
     RouteTable,
     TolerancesTable,
 )
+from interceptor.config.value import NAME_PATTERN
 
 _INTRODUCTION = """# Configuration
 

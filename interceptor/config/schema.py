@@ -6,67 +6,16 @@ values from here as arguments, never this object.
 """
 
 from collections.abc import Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, cast
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field
 
-from interceptor.config.address import Address, parse_address
+from interceptor.config.address import Address
+from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Table
 
 RouteMode = Literal["shadow", "annotate", "enforce"]
 Custody = Literal["relay", "store"]
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
-"""Names of routes and destinations are metric labels, table keys and parts of commands: short and plain."""
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-
-def _listen_address(value: object) -> Address:
-    if not isinstance(value, str):
-        raise ValueError('write host:port in quotes, e.g. "127.0.0.1:2575"')
-    return parse_address(value)
-
-
-def _peer_address(value: object) -> Address:
-    address = _listen_address(value)
-    if address.port == 0:
-        raise ValueError("port 0 is not 1-65535")
-    if address.is_every_interface:
-        raise ValueError(f'"{address.host}" is an address to listen on, not one to connect to')
-    return address
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value))
-    except ValueError:
-        raise ValueError(f'"{value}" is not an address or a network such as "10.1.0.0/16"') from None
-
-
-def _http_address(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        is_loopback = Address(parts.hostname or "", parts.port or 0).is_loopback
-    except ValueError:
-        raise ValueError(f'"{value}" has a port that is not 0-65535') from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f'"{value}" is not an address such as "https://fhir.example.org/r4"')
-    if parts.username is not None:
-        raise ValueError("has a login in it: secrets come from a file or the environment")
-    if parts.scheme == "http" and not is_loopback:
-        raise ValueError("http is for this machine only: what it carries names patients; use https")
-    return value
 
 
 def _systems(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -76,15 +25,7 @@ def _systems(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
-_ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "format": "host:port"})
-ListenAddress = Annotated[Address, PlainValidator(_listen_address), _ADDRESS_SCHEMA]
-PeerAddress = Annotated[Address, PlainValidator(_peer_address), _ADDRESS_SCHEMA]
-Network = Annotated[str, AfterValidator(_network)]
-HttpAddress = Annotated[str, AfterValidator(_http_address)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-
-
-class NodeTable(_Table):
+class NodeTable(Table):
     """This node and the clinical content that it decides by."""
 
     data_directory: Path
@@ -105,14 +46,14 @@ class NodeTable(_Table):
     """How long messages that are being handled may take to finish after the node was asked to stop."""
 
 
-class MetricsTable(_Table):
+class MetricsTable(Table):
     """Where Prometheus and health probes ask. Nothing of a patient is served here."""
 
     listen: ListenAddress = Address("127.0.0.1", 9464)
     """Address of /metrics, /livez and /readyz. Port 0 takes a free one."""
 
 
-class TolerancesTable(_Table):
+class TolerancesTable(Table):
     """Departures from MLLP framing that one listener accepts. Each is counted; switch one off to close the connection instead."""
 
     missing_final_cr: bool = True
@@ -133,7 +74,7 @@ class TolerancesTable(_Table):
     """A byte order mark before MSH is accepted. Bytes stay as they are."""
 
 
-class RouteTable(_Table):
+class RouteTable(Table):
     """One listener for a placer's orders, and where they go."""
 
     listen: ListenAddress
@@ -180,7 +121,7 @@ class RouteTable(_Table):
     """[route.NAME.tolerances]  Departures from MLLP framing that are accepted."""
 
 
-class DestinationTable(_Table):
+class DestinationTable(Table):
     """One listener that we send to: a filler, or the placer's listener for notices."""
 
     address: PeerAddress
@@ -199,7 +140,7 @@ class DestinationTable(_Table):
     """Refusals (AE, AR) or lost connections over one queued message before it becomes a dead letter and a person is told. A filler that cannot be reached does not count."""
 
 
-class HoldTable(_Table):
+class HoldTable(Table):
     """How long an order may wait for a person. The business calendar and the time zone stand in the site profile."""
 
     deadline_business_hours: Annotated[float, Field(gt=0, le=24)] = 4.0
@@ -216,7 +157,7 @@ class HoldTable(_Table):
     """After so long without a sign of life from whoever reviews (`interceptor held watch` gives one every ten seconds) nothing new is held: it is forwarded annotated. 0 asks for none: the command line of the node's host is the desk."""
 
 
-class RegistryTable(_Table):
+class RegistryTable(Table):
     """What is known of patients by their identifiers, from feeds and imports, in the journal's file. See docs/explanation/evidence.md."""
 
     enabled: bool = False
@@ -227,7 +168,7 @@ class RegistryTable(_Table):
     """Other spellings of an assigning authority (OID, FHIR system, older namespace) to the one that is used, e.g. `{ "1.2.3" = "HOSP" }`."""
 
 
-class FeedTable(_Table):
+class FeedTable(Table):
     """One listener for messages that tell of patients: ADT, PPR and ORU. See docs/how-to/feed-diagnoses.md."""
 
     listen: ListenAddress
@@ -260,7 +201,7 @@ class FeedTable(_Table):
     """[feed.NAME.tolerances]  Departures from MLLP framing that are accepted."""
 
 
-class FhirTable(_Table):
+class FhirTable(Table):
     """One FHIR R4 server that is asked for a patient's diagnoses, allergies and kidney values when the policy needs them. See docs/how-to/connect-fhir.md."""
 
     base_url: HttpAddress
@@ -319,7 +260,7 @@ class FhirTable(_Table):
     """Longest pause."""
 
 
-class NoticesTable(_Table):
+class NoticesTable(Table):
     """Messages to the placer about held orders (OH, OE, OC, CR ...)."""
 
     destination: Name | None = None
@@ -328,7 +269,7 @@ class NoticesTable(_Table):
     """How a hold and its release are said: `native` as OH and OE, `status` as SC with the same order status (ORC-5), for placers that take nothing else. Answers to what the placer asked for (CR, HR, OR, UR, RQ) are the same in both."""
 
 
-class Config(_Table):
+class Config(Table):
     """The whole file. Attributes are named as the tables are."""
 
     node: NodeTable
