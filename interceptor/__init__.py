@@ -14,7 +14,8 @@ is the import order: a module imports only from floors below its own (docs/adr/0
     core, pure: no clock, disk, network, log    wire, message, context, decision, action
     shells, one part of the world each          telemetry, journal, evidence, control, transport
     what the shells are put together to         answering, pipeline, feed, delivery, review, replay
-    the parts plugged together                  route, sources, feed_wiring, lane, listener, journal_keeper, node
+    the parts plugged together                  route, sources, feed_wiring, lane, listener, journal_keeper,
+                                                node_parts, recovery, commands, node
     around                                      config, supervisor, simulate, cli
 
 Three promises outrank every feature:

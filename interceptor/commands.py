@@ -1,0 +1,71 @@
+"""The commands that people may give to a running node, put together from its desks."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from interceptor import __version__
+from interceptor.delivery.destination import Destination
+from interceptor.journal.custody import Custody
+from interceptor.journal.route_mode import RouteModes
+from interceptor.journal_keeper import pruner
+from interceptor.node_parts import NodeParts, utc_now
+from interceptor.review.desk import Desk, DeskParts, Handler
+from interceptor.review.route_desk import RouteDesk
+from interceptor.route import Route
+from interceptor.telemetry.events import CONTROL_FAILED
+from interceptor.telemetry.redaction import describe_error
+
+
+def build_commands(
+    parts: NodeParts,
+    custody: Custody,
+    routes: Mapping[str, Route],
+    modes: RouteModes,
+    *,
+    destinations: Mapping[str, Destination],
+    wake: Callable[[], None],
+) -> dict[str, Handler]:
+    """Command name to function, for orders, routes and the journal. *wake* wakes every courier."""
+    desk = Desk(
+        DeskParts(
+            custody=custody,
+            release_parts=lambda name: routes[name].turn.release,
+            now=utc_now,
+            wake=wake,
+            log=parts.log,
+        )
+    )
+    gates = {name: route.gate for name, route in routes.items()}
+    status = _status(parts, custody, destinations)
+    route_desk = RouteDesk(modes, gates, status=status, now=utc_now, log=parts.log)
+    return {**desk.handlers(), **route_desk.handlers(), "journal_prune": pruner(parts.journal)}
+
+
+def failure_teller(parts: NodeParts) -> Callable[[str, Exception], None]:
+    """What the control socket calls when a command fails by our own fault: logged without content."""
+
+    def tell(command: str, error: Exception) -> None:
+        parts.log.event(CONTROL_FAILED, command=command, **describe_error(error))
+
+    return tell
+
+
+def _status(
+    parts: NodeParts, custody: Custody, destinations: Mapping[str, Destination]
+) -> Callable[[], Mapping[str, object]]:
+    def status() -> Mapping[str, object]:
+        states = Counter(order.state.value for order in custody.index.orders())
+        return {
+            "node": parts.config.node.name,
+            "version": __version__,
+            "pid": os.getpid(),
+            "ready": parts.health.readiness().ok,
+            "degraded": sorted(parts.health.degraded),
+            "orders": dict(states),
+            "destinations": {
+                name: {"up": one.is_up, "waiting": one.waiting_count} for name, one in destinations.items()
+            },
+        }
+
+    return status

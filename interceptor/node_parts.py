@@ -1,0 +1,119 @@
+"""What every part of a node is built from: clock, tasks, journal, log, metrics; and what is said of it at the start.
+
+Only the node and what it is put together from import this; the stages get single values.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from interceptor import __version__
+from interceptor.action.lifecycle import LifecycleEvent
+from interceptor.config.schema import Config
+from interceptor.context.vocabulary import LookupStatus, UrgencyClass
+from interceptor.decision.clinical_content import ClinicalContent
+from interceptor.evidence.fhir_source import RESULTS
+from interceptor.evidence.lookup import REGISTRY_SOURCE
+from interceptor.evidence.registry import RegistryResult
+from interceptor.evidence.retrospective import Outcome
+from interceptor.feed import FeedResult
+from interceptor.journal.sqlite import SqliteJournal
+from interceptor.lifetime import Tasks
+from interceptor.telemetry.events import (
+    CONFIG_LOADED,
+    NODE_FAILED,
+    POLICY_LOADED,
+    PRIVILEGES_NOTED,
+    ROUTE_UNPROTECTED,
+    EventLog,
+)
+from interceptor.telemetry.health import Health
+from interceptor.telemetry.metrics import MetricLabels, Metrics
+from interceptor.telemetry.redaction import describe_error
+from interceptor.wire.frame import FramingReason, Tolerance
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeParts:
+    """What every part below is built from."""
+
+    config: Config
+    content: ClinicalContent
+    log: EventLog
+    health: Health
+    metrics: Metrics
+    journal: SqliteJournal
+    tasks: Tasks
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give_up(self, error: BaseException) -> None:
+        """A part that must live has ended: say so once, and stop."""
+        if not self.failed.is_set():
+            self.log.event(NODE_FAILED, **describe_error(error))
+            self.failed.set()
+
+    def run(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a part that must live as long as the node."""
+
+        async def watched() -> None:
+            try:
+                await coroutine
+            except Exception as error:  # noqa: BLE001 - whatever ends a part that must live ends the node
+                self.give_up(error)
+
+        self.tasks.start(watched(), name=name)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something that ends by itself."""
+        self.run(coroutine, name="message")
+
+
+def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
+    """Metrics with every label set that the configuration and the policy name."""
+    labels = MetricLabels(
+        routes=(*config.route, *config.feed),
+        destinations=tuple(config.destination),
+        framing_reasons=(*FramingReason, "incomplete"),
+        tolerances=tuple(Tolerance),
+        quarantine_reasons=("not_hl7", "truncated"),
+        reasons=tuple(content.policy.reasons),
+        priorities=tuple(UrgencyClass),
+        hold_ends=tuple(LifecycleEvent),
+        sources=(*((REGISTRY_SOURCE,) if config.has_registry else ()), *config.fhir),
+        lookup_statuses=tuple(LookupStatus),
+        source_results=RESULTS,
+        retrospective_results=tuple(Outcome),
+        feeds=tuple(config.feed),
+        feed_results=tuple(FeedResult),
+        registry_results=tuple(RegistryResult),
+    )
+    return Metrics(labels, version=__version__, started_at=utc_now())
+
+
+def tell_start(config: Config, content: ClinicalContent, log: EventLog) -> None:
+    """Say by what this node decides, and what about it is not as it should be."""
+    identity = content.policy.identity
+    log.event(CONFIG_LOADED, routes=list(config.route), destinations=list(config.destination))
+    log.event(
+        POLICY_LOADED,
+        policy=identity.policy_id,
+        version=identity.version,
+        profile=identity.profile,
+        sha256=identity.sha256,
+    )
+    for name, route in config.route.items():
+        if not route.listen.is_loopback and not route.allowed_addresses:
+            log.event(ROUTE_UNPROTECTED, route=name)
+    for name, feed in config.feed.items():
+        if not feed.listen.is_loopback and not feed.allowed_addresses:
+            log.event(ROUTE_UNPROTECTED, route=name)
+    if os.geteuid() == 0:
+        log.event(PRIVILEGES_NOTED, user="root")
