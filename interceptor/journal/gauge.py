@@ -5,12 +5,14 @@ again without a restart. A broken one ends the watch with JournalBroken, and wit
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal.custody import Custody, free_damaged
+from interceptor.journal.order_index import OpenOrder
 from interceptor.journal.port import JournalUnavailable, OutboxId, OutboxRow
 from interceptor.journal.route_mode import HoldGate
 from interceptor.journal.upkeep import DAMAGED
@@ -81,11 +83,13 @@ class Gauges:
         held: Counter[tuple[str, str]] = Counter()
         parked: Counter[str] = Counter()
         oldest: dict[str, float] = {}
+        ratios: dict[str, float] = {}
         for order in orders:
             if order.state is OrderState.HELD:
                 held[order.route, order.priority] += 1
                 taken_at = order.taken_at.timestamp()
                 oldest[order.priority] = min(oldest.get(order.priority, taken_at), taken_at)
+                ratios[order.priority] = max(ratios.get(order.priority, 0.0), _wait_ratio(order, self._now()))
             elif order.state is OrderState.PARKED:
                 parked[order.route] += 1
         for name, route in self._metrics.routes.items():
@@ -93,7 +97,8 @@ class Gauges:
             route.parked.set(parked[name])
             gate = self._gates.get(name)
             route.breaker_open.set(1 if gate is not None and gate.is_open else 0)
-        self._metrics.held_oldest.set_all(oldest, default=float("nan"))
+        self._metrics.held_oldest.set_all(oldest, default=math.nan)
+        self._metrics.held_wait_ratio.set_all(ratios, default=math.nan)
 
     async def _show_outbox(self) -> None:
         try:
@@ -132,3 +137,11 @@ class Gauges:
             self._log.event(NODE_DEGRADED, reason=reason.value)
         elif not is_so and self._health.recover(reason):
             self._log.event(NODE_RECOVERED, reason=reason.value)
+
+
+def _wait_ratio(order: OpenOrder, now: datetime) -> float:
+    """The share of its time until the deadline that an order has waited; 0 where it has no deadline."""
+    if order.deadline_at is None:
+        return 0.0
+    granted = (order.deadline_at - order.taken_at).total_seconds()
+    return (now - order.taken_at).total_seconds() / granted if granted > 0 else 1.0

@@ -5,37 +5,7 @@ anything read from a message. Times are seconds since 1970-01-01 UTC, so that an
 says that there is nothing to measure, and a comparison with NaN never alerts.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-
-class MetricKind(StrEnum):
-    """How the number behaves."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricFamily:
-    """One metric.
-
-    Attributes:
-        name: As it is shown, with unit or `_total`.
-        kind: Counter, gauge or histogram.
-        sentence: What is counted or measured.
-        alert_when: When somebody should be told; "never: ..." for a metric that only explains others.
-        labels: Label names, outermost first.
-        buckets: Upper bounds for a histogram, ascending, in the metric's unit.
-    """
-
-    name: str
-    kind: MetricKind
-    sentence: str
-    alert_when: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
+from interceptor.telemetry.metric_family import FAST_SECONDS, HOLD_SECONDS, PEER_SECONDS, MetricFamily, MetricKind
 
 
 def _counter(name: str, sentence: str, alert_when: str, *labels: str) -> MetricFamily:
@@ -51,13 +21,6 @@ def _histogram(name: str, sentence: str, alert_when: str, *labels: str, buckets:
         name=name, kind=MetricKind.HISTOGRAM, sentence=sentence, alert_when=alert_when, labels=labels, buckets=buckets
     )
 
-
-_FAST_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""For our own work: the goals are 30 us for any message, 250 us for a spine order, 800 ms for a lookup."""
-_PEER_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""For waits on a peer, up to the default acknowledgment timeout of 30 s."""
-_HOLD_SECONDS = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0)
-"""For holds, up to the longest deadline of 24 h."""
 
 # The node itself.
 BUILD_INFO = _gauge("interceptor_build_info", "1, with the version that runs.", "never: explains others", "version")
@@ -88,10 +51,13 @@ EVENT_LOOP_LAG_SECONDS = _histogram(
     "interceptor_event_loop_lag_seconds",
     "How late the event loop wakes a timer.",
     "any observation above 1 s",
-    buckets=_FAST_SECONDS,
+    buckets=FAST_SECONDS,
 )
 STORAGE_FREE_BYTES = _gauge(
     "interceptor_storage_free_bytes", "Free space where the journal lives.", "below 10 % or below 1 GiB"
+)
+STORAGE_SIZE_BYTES = _gauge(
+    "interceptor_storage_size_bytes", "Size of the file system where the journal lives.", "never: explains others"
 )
 LOG_LINES_DROPPED_TOTAL = _counter(
     "interceptor_log_lines_dropped_total", "Log lines lost because the reader of our log is too slow.", "any increase"
@@ -153,14 +119,14 @@ ADDED_LATENCY_SECONDS = _histogram(
     "Time that we add to a message: last byte in to last byte out, and the same for its answer; the filler's own time is excluded.",
     "p99 above 50 ms for 10 minutes",
     "route",
-    buckets=_FAST_SECONDS,
+    buckets=FAST_SECONDS,
 )
 ACK_LATENCY_SECONDS = _histogram(
     "interceptor_ack_latency_seconds",
     "Last byte of a message to the last byte of its acknowledgment, as the placer sees it.",
     "p99 near the placer's timeout",
     "route",
-    buckets=_PEER_SECONDS,
+    buckets=PEER_SECONDS,
 )
 ACKS_SENT_TOTAL = _counter(
     "interceptor_acks_sent_total",
@@ -218,7 +184,7 @@ DESTINATION_ACK_SECONDS = _histogram(
     "Last byte sent to the last byte of the filler's acknowledgment.",
     "p99 above half of ack_timeout_seconds",
     "destination",
-    buckets=_PEER_SECONDS,
+    buckets=PEER_SECONDS,
 )
 DESTINATION_ACK_TIMEOUTS_TOTAL = _counter(
     "interceptor_destination_ack_timeouts_total",
@@ -285,7 +251,7 @@ ORDERS_TOTAL = _counter(
     "reason",
 )
 DECISION_SECONDS = _histogram(
-    "interceptor_decision_seconds", "Time to decide one message.", "p99 above 5 ms", buckets=_FAST_SECONDS
+    "interceptor_decision_seconds", "Time to decide one message.", "p99 above 5 ms", buckets=FAST_SECONDS
 )
 DECISION_ERRORS_TOTAL = _counter(
     "interceptor_decision_errors_total",
@@ -309,6 +275,12 @@ HELD_ORDER_OLDEST_TIMESTAMP_SECONDS = _gauge(
     "older than half of the deadline",
     "priority",
 )
+HELD_ORDER_WAIT_RATIO = _gauge(
+    "interceptor_held_order_wait_ratio",
+    "The largest share of its time until the deadline that a held order has waited: 0 just taken, 1 due; NaN when none is held.",
+    "above 0.5 for 5 minutes: nobody looks; above 1 for 1 minute: the deadline does not release",
+    "priority",
+)
 PARKED_ORDERS = _gauge(
     "interceptor_parked_orders",
     "Orders that wait for their siblings.",
@@ -320,7 +292,7 @@ HOLD_DURATION_SECONDS = _histogram(
     "How long a held order waited, by how the hold ended.",
     "median above an hour",
     "end",
-    buckets=_HOLD_SECONDS,
+    buckets=HOLD_SECONDS,
 )
 HOLD_ENDS_TOTAL = _counter(
     "interceptor_hold_ends_total",
@@ -343,19 +315,19 @@ BREAKER_OPEN = _gauge(
 )
 
 # Evidence.
-LOOKUPS_TOTAL = _counter(
-    "interceptor_lookups_total",
+EVIDENCE_LOOKUPS_TOTAL = _counter(
+    "interceptor_evidence_lookups_total",
     "Questions about an order's patient to each evidence source, by how it answered within the budget.",
     "the share of failed or stale is above 5 % for 15 minutes",
     "source",
-    "status",
+    "result",
 )
-LOOKUP_SECONDS = _histogram(
-    "interceptor_lookup_seconds",
+EVIDENCE_LOOKUP_SECONDS = _histogram(
+    "interceptor_evidence_lookup_seconds",
     "How long an order waited for one evidence source.",
     "p95 above half of lookup_budget_seconds",
     "source",
-    buckets=_PEER_SECONDS,
+    buckets=PEER_SECONDS,
 )
 SOURCE_ANSWERS_TOTAL = _counter(
     "interceptor_source_answers_total",
@@ -369,7 +341,7 @@ SOURCE_SECONDS = _histogram(
     "How long a source took for all it was asked of one patient, late answers too.",
     "p95 above lookup_budget_seconds",
     "source",
-    buckets=_PEER_SECONDS,
+    buckets=PEER_SECONDS,
 )
 SOURCE_BREAKER_OPEN = _gauge(
     "interceptor_source_breaker_open",

@@ -9,7 +9,7 @@ Failures: none. Counting cannot fail and never waits; rendering runs in the thre
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -31,7 +31,7 @@ from interceptor.telemetry.label import (
     MessageTypeLabel,
     NoticeResult,
 )
-from interceptor.telemetry.metric_catalogue import MetricFamily, MetricKind
+from interceptor.telemetry.metric_family import MetricFamily, MetricKind
 from interceptor.telemetry.tally import (
     CounterTally,
     GaugeTally,
@@ -246,8 +246,10 @@ class SourceMetrics:
 
     def __init__(self, families: _Families, source: str, labels: MetricLabels) -> None:
         fixed = (source,)
-        self.lookups = Counters(families.counter(catalogue.LOOKUPS_TOTAL), fixed=fixed, words=(labels.lookup_statuses,))
-        self.lookup_seconds = families.histogram(catalogue.LOOKUP_SECONDS).labels(source)
+        self.lookups = Counters(
+            families.counter(catalogue.EVIDENCE_LOOKUPS_TOTAL), fixed=fixed, words=(labels.lookup_statuses,)
+        )
+        self.lookup_seconds = families.histogram(catalogue.EVIDENCE_LOOKUP_SECONDS).labels(source)
         self.answers = Counters(
             families.counter(catalogue.SOURCE_ANSWERS_TOTAL), fixed=fixed, words=(labels.source_results,)
         )
@@ -318,13 +320,18 @@ class Metrics:
         self.config_last_reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).labels()
         self.event_loop_lag = families.histogram(catalogue.EVENT_LOOP_LAG_SECONDS).labels()
         self.storage_free_bytes = families.gauge(catalogue.STORAGE_FREE_BYTES).labels()
-        self.storage_free_bytes.set(math.nan)
+        self.storage_size_bytes = families.gauge(catalogue.STORAGE_SIZE_BYTES).labels()
+        for storage in (self.storage_free_bytes, self.storage_size_bytes):
+            storage.set(math.nan)
         self.log_lines_dropped = families.counter(catalogue.LOG_LINES_DROPPED_TOTAL).labels()
         self.records_dropped = families.counter(catalogue.RECORDS_DROPPED_TOTAL).labels()
         self.scrapes = families.counter(catalogue.SCRAPES_TOTAL).labels()
         self.decision_seconds = families.histogram(catalogue.DECISION_SECONDS).labels()
         self.held_oldest = Gauges(
             families.gauge(catalogue.HELD_ORDER_OLDEST_TIMESTAMP_SECONDS), words=labels.priorities, start=math.nan
+        )
+        self.held_wait_ratio = Gauges(
+            families.gauge(catalogue.HELD_ORDER_WAIT_RATIO), words=labels.priorities, start=math.nan
         )
         hold_duration = families.histogram(catalogue.HOLD_DURATION_SECONDS)
         self._hold_durations = {end: hold_duration.labels(end) for end in _with_other(labels.hold_ends)}
@@ -341,16 +348,17 @@ class Metrics:
         self._policy_info.labels(policy_id, version, profile, sha256).set(1)
 
     def watch_storage(self, folder: Path) -> None:
-        """Measure the free space of this folder's file system at every render, in the rendering thread."""
+        """Measure the file system of this folder at every render, in the rendering thread."""
 
-        def free_bytes() -> float:
+        def measured(blocks: Callable[[os.statvfs_result], int]) -> float:
             try:
                 status = os.statvfs(folder)
             except OSError:
                 return math.nan
-            return float(status.f_bavail * status.f_frsize)
+            return float(blocks(status) * status.f_frsize)
 
-        self.storage_free_bytes.set_function(free_bytes)
+        self.storage_free_bytes.set_function(lambda: measured(lambda status: status.f_bavail))
+        self.storage_size_bytes.set_function(lambda: measured(lambda status: status.f_blocks))
 
     def render(self) -> bytes:
         """The metrics page in the Prometheus text format. Takes milliseconds: never call it in the node's loop."""

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from interceptor.telemetry.metric_catalogue import MetricFamily, MetricKind
+from interceptor.telemetry.metric_family import MetricFamily, MetricKind
 
 
 class CounterTally:

@@ -1,5 +1,6 @@
 """What the gauges show each second: what waits, what is dead, whether the journal writes; and what they tell of."""
 
+import math
 from pathlib import Path
 
 import apsw
@@ -14,6 +15,7 @@ from interceptor.journal.route_mode import HoldGate
 from interceptor.journal.turn_parts import PassOn
 from interceptor.telemetry.health import DegradedReason, Health
 from tests.support.delivery import metric, new_metrics
+from tests.support.metric_page import sample
 from tests.support.ward import Ward, in_state, said, ward
 
 
@@ -100,3 +102,24 @@ async def test_what_waits_and_what_is_dead_are_counted(tmp_path: Path) -> None:
         await place.deliver()
         await gauges.look()
         assert metric(metrics, "interceptor_outbox_pending") == 0
+
+
+@pytest.mark.hazard("H2")
+async def test_the_share_of_its_time_that_a_held_order_has_waited_is_shown_until_it_is_gone(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        await in_state(place, "A1", OrderState.HELD)
+        gauges, _ = gauges_of(place, Health())
+        (order,) = place.custody.index.orders()
+
+        async def shown() -> float:
+            await gauges.look()
+            return sample(gauges._metrics.render(), "interceptor_held_order_wait_ratio", priority=order.priority)
+
+        assert order.deadline_at is not None
+        granted = (order.deadline_at - order.taken_at).total_seconds()
+        place.clock.move(seconds=granted / 4 - (place.clock.now() - order.taken_at).total_seconds())
+        assert await shown() == pytest.approx(0.25)
+        place.clock.move(seconds=granted)
+        assert await shown() == pytest.approx(1.25)
+        await place.receive(said("A1", "CA"))
+        assert math.isnan(await shown())

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from interceptor.context.vocabulary import UrgencyClass
 from interceptor.delivery.connector import connector
 from interceptor.delivery.courier import Courier, CourierOptions
 from interceptor.delivery.destination import Destination, DestinationOptions
@@ -31,7 +32,8 @@ def utc_now() -> datetime:
 
 def new_metrics() -> Metrics:
     """Metrics of a node with one route and one destination, "ris"."""
-    return Metrics(MetricLabels(routes=("main",), destinations=("ris",)), version="0", started_at=utc_now())
+    labels = MetricLabels(routes=("main",), destinations=("ris",), priorities=tuple(UrgencyClass))
+    return Metrics(labels, version="0", started_at=utc_now())
 
 
 def metric(metrics: Metrics, name: str, **labels: str) -> float:

@@ -16,7 +16,8 @@ from interceptor.telemetry.label import (
     MessageTypeLabel,
     message_type_label,
 )
-from interceptor.telemetry.metric_catalogue import CATALOGUE, MetricKind
+from interceptor.telemetry.metric_catalogue import CATALOGUE
+from interceptor.telemetry.metric_family import MetricKind
 from interceptor.telemetry.metrics import MetricLabels, Metrics, timestamp_value
 
 STARTED_AT = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -100,7 +101,7 @@ def test_no_created_series_and_base_units_only(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("family", CATALOGUE, ids=lambda family: family.name)
 def test_a_family_is_named_and_explained_by_the_rules(family: object) -> None:
-    from interceptor.telemetry.metric_catalogue import MetricFamily
+    from interceptor.telemetry.metric_family import MetricFamily
 
     assert isinstance(family, MetricFamily)
     assert re.fullmatch(r"interceptor_[a-z0-9_]+", family.name)
