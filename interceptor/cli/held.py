@@ -5,7 +5,7 @@ journal file themselves when no node is running, so that nobody has to start one
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -84,14 +84,29 @@ def list_orders(
         return
     states = [word.value for word in state]
     result = _ask_or_none(config, socket, "held_list", states=states)
-    orders = _read_orders(config, states) if result is None else result["orders"]
+    if result is None:
+        orders: Iterable[Mapping[str, Any]] = _read_orders(config, states)
+    else:
+        orders = _all_pages(find_socket(config, socket), result, states)
+    is_empty = True
     for order in orders:
+        is_empty = False
         if as_json:
             print_json(order)
         else:
             print_line(list_line(order))
-    if not orders and not as_json:
+    if is_empty and not as_json:
         print_line("No order waits.")
+
+
+def _all_pages(
+    path: Path, page: "Mapping[str, Any]", states: "list[str] | None" = None
+) -> "Iterator[Mapping[str, Any]]":
+    """The orders of a `held_list` answer and of all that follow it: nobody's order may stand behind the end of a list."""
+    yield from page["orders"]
+    while page.get("next") is not None:
+        page = ask(path, "held_list", states=states, after=page["next"])
+        yield from page["orders"]
 
 
 def _list_missed(path: Path, as_json: bool) -> None:
@@ -152,7 +167,7 @@ def _watch(path: Path) -> "Iterator[tuple[bool, Mapping[str, Any]]]":
             ask(path, "review_heartbeat")
             heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
         answer: dict[str, Any] = ask(path, "held_list")
-        orders = {order["entry"]: order for order in answer["orders"]}
+        orders = {order["entry"]: order for order in _all_pages(path, answer)}
         yield from ((False, order) for entry, order in seen.items() if entry not in orders)
         yield from ((True, order) for entry, order in orders.items() if entry not in seen)
         seen = orders
@@ -231,14 +246,15 @@ def _ask_or_none(config: Path | None, socket: Path | None, command: str, **argum
 def _read_orders(config: Path | None, states: list[str]) -> list[dict[str, object]]:
     """What the node would answer to `held_list`, from its journal."""
     from interceptor.action.lifecycle import OrderState
+    from interceptor.journal.sqlite import ROWS_MAX
     from interceptor.journal.sqlite_entry import ENTRIES_IN_STATES, read_entries, state_list
-    from interceptor.review.desk import LIST_COUNT_MAX, entry_json
+    from interceptor.review.desk import entry_json
 
     names = state_list([OrderState(state) for state in states])
     with opened_journal_file(config) as connection:
         if connection is None:
             return []
-        return [entry_json(entry) for entry in read_entries(connection, ENTRIES_IN_STATES, (names, LIST_COUNT_MAX))]
+        return [entry_json(entry) for entry in read_entries(connection, ENTRIES_IN_STATES, (names, ROWS_MAX, None))]
 
 
 def _read_order(config: Path | None, number: int) -> dict[str, object]:

@@ -372,8 +372,10 @@ class Journal(Protocol):
     async def open_entries(self) -> tuple[Entry, ...]:
         """All orders that are PARKED, HELD or QUEUED, in the order they were taken."""
 
-    async def entries(self, *, states: Sequence[OrderState], limit: int = 1000) -> tuple[Entry, ...]:
-        """Orders in these states, the earliest deadline first."""
+    async def entries(
+        self, *, states: Sequence[OrderState], limit: int = 1000, after: EntryId | None = None
+    ) -> tuple[Entry, ...]:
+        """Orders in these states, the earliest deadline first; *after* goes on behind that order, whatever became of it."""
 
     async def latest_entry_for(self, order_key: str) -> Entry | None:
         """The newest entry of this order, open or ended."""

@@ -150,10 +150,12 @@ class SqliteJournal:
         """All orders that are PARKED, HELD or QUEUED, in the order they were taken."""
         return await self._entries(sqlite_entry.ENTRIES_OPEN, ())
 
-    async def entries(self, *, states: Sequence[OrderState], limit: int = 1000) -> tuple[Entry, ...]:
+    async def entries(
+        self, *, states: Sequence[OrderState], limit: int = 1000, after: EntryId | None = None
+    ) -> tuple[Entry, ...]:
         """Orders in these states, the earliest deadline first."""
         names = sqlite_entry.state_list(states)
-        return await self._entries(sqlite_entry.ENTRIES_IN_STATES, (names, min(limit, ROWS_MAX)))
+        return await self._entries(sqlite_entry.ENTRIES_IN_STATES, (names, min(limit, ROWS_MAX), after))
 
     async def latest_entry_for(self, order_key: str) -> Entry | None:
         """The newest entry of this order."""

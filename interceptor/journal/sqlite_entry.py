@@ -77,8 +77,10 @@ _INSERT_AUDIT = "INSERT INTO audit (number, at, actor, action, entry_id, detail,
 ENTRY_BY_ID = "SELECT * FROM entry_with_content WHERE entry_id = ?"
 ENTRIES_OPEN = "SELECT * FROM entry_with_content WHERE closed_at IS NULL ORDER BY entry_id"
 ENTRIES_IN_STATES = """
-SELECT * FROM entry_with_content WHERE state IN (SELECT value FROM json_each(?))
-ORDER BY deadline_at IS NULL, deadline_at, entry_id LIMIT ?
+SELECT * FROM entry_with_content WHERE state IN (SELECT value FROM json_each(?1))
+AND (?3 IS NULL OR (deadline_at IS NULL, ifnull(deadline_at, ''), entry_id) >
+    (SELECT deadline_at IS NULL, ifnull(deadline_at, ''), entry_id FROM entry WHERE entry_id = ?3))
+ORDER BY deadline_at IS NULL, deadline_at, entry_id LIMIT ?2
 """
 ENTRY_LATEST_OF_ORDER = "SELECT * FROM entry_with_content WHERE order_key = ? ORDER BY entry_id DESC LIMIT 1"
 AUDIT_ALL = "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit ORDER BY number LIMIT ?"

@@ -76,11 +76,17 @@ class Desk:
         return {name: _telling_of_the_journal(command) for name, command in commands.items()}
 
     async def held_list(self, arguments: dict[str, Any]) -> Mapping[str, object]:
-        """Orders in the states asked for (default: parked and held), the earliest deadline first."""
+        """Orders in the states asked for (default: parked and held), the earliest deadline first, `limit` at a time.
+
+        The answer's `next` is the `after` that gives those behind them; null when these are the last.
+        """
         states = _states(arguments.get("states"))
         limit = min(_number(arguments, "limit"), LIST_COUNT_MAX) if "limit" in arguments else LIST_COUNT_MAX
-        entries = await self._journal.entries(states=states, limit=limit)
-        return {"orders": [entry_json(entry) for entry in entries]}
+        after = EntryId(_number(arguments, "after")) if arguments.get("after") is not None else None
+        entries = await self._journal.entries(states=states, limit=limit + 1, after=after)
+        shown = entries[:limit]
+        behind = shown[-1].entry_id if len(entries) > limit else None
+        return {"orders": [entry_json(entry) for entry in shown], "next": behind}
 
     async def held_show(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """One order with its history and its bytes (decoded for reading only)."""

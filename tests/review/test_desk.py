@@ -176,6 +176,20 @@ async def test_the_list_has_the_most_urgent_first_and_only_what_was_asked_for(tm
         assert sorted(await listed(states="open")) == ["A1", "A2", "A4"]
 
 
+@pytest.mark.hazard("H2")
+async def test_page_by_page_the_list_shows_every_order_once_also_when_one_leaves_in_between(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        for number in range(1, 6):
+            await in_state(place, f"A{number}", OrderState.HELD)
+        first: Any = await place.desk["held_list"]({"limit": 2})
+        await place.act("held_release", "A2")
+        second: Any = await place.desk["held_list"]({"limit": 2, "after": first["next"]})
+        third: Any = await place.desk["held_list"]({"limit": 2, "after": second["next"]})
+        pages = [[one["placer_order_number"] for one in page["orders"]] for page in (first, second, third)]
+        assert pages == [["A1", "A2"], ["A3", "A4"], ["A5"]]
+        assert third["next"] is None
+
+
 async def test_an_order_is_shown_with_its_bytes_and_its_history(tmp_path: Path) -> None:
     async with ward(tmp_path) as place:
         await in_state(place, "A1", OrderState.HELD)
@@ -201,6 +215,7 @@ async def test_an_order_is_shown_with_its_bytes_and_its_history(tmp_path: Path) 
         ("held_list", {"states": "all"}, "bad_argument"),
         ("held_list", {"limit": -1}, "bad_argument"),
         ("held_list", {"limit": "many"}, "bad_argument"),
+        ("held_list", {"after": "A1"}, "bad_argument"),
         ("dead_retry", {"outbox_id": 1, "actor": "ann"}, "not_found"),
         ("dead_discard", {"outbox_id": 1, "actor": "ann"}, "reason_missing"),
         ("dead_discard", {"outbox_id": 1, "actor": "ann", "reason": "x"}, "not_found"),

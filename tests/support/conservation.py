@@ -7,6 +7,7 @@ must be in exactly one of these places. The messages are read here by cutting at
 test. The load gives each order number each order control once, so that number and control name a unit.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,33 @@ async def read_journal(path: Path) -> Kept:
             dead=_units(await journal.dead_letters(limit=1_000_000)),
             problems=tuple((await journal.verify()).problems),
         )
+
+
+_NUMBER = re.compile(r"C?P[0-9]+(?:CA|SC|P[0-9]+)?")
+
+
+def problem_kinds(problems: Sequence[str], ledger: RunLedger, kept: Kept) -> Iterator[str]:
+    """One line for each kind of problem, the most frequent first: how often, and for one of them what everybody saw."""
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        kinds.setdefault(_NUMBER.sub("#", problem), []).append(problem)
+    for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        number = _NUMBER.search(found[0])
+        seen = f"; e.g. {number.group()}: {what_was_seen(number.group(), ledger, kept)}" if number else ""
+        yield f"{len(found)} x {kind}{seen}"
+
+
+def what_was_seen(number: str, ledger: RunLedger, kept: Kept) -> str:
+    """What placer, filler, reviewers and journal know of one order."""
+    sent = [
+        f"{control} sent {one.sends} times, answered {one.code or 'never'}"
+        for one in ledger.sent.values()
+        for (order_number, control) in one.message.units
+        if order_number == number
+    ]
+    arrived = [unit[1] for message in ledger.received for unit in message.units if unit[0] == number]
+    told = f"filler got {' '.join(arrived) or 'nothing'}, releases confirmed: {ledger.released[number]}"
+    return f"{', '.join(sent) or 'never sent'}; {told}; journal: {kept.states.get(number, 'no entry')}"
 
 
 def _units(rows: Sequence[OutboxRow]) -> frozenset[Unit]:

@@ -245,6 +245,8 @@ class StepConformance:
         assert [entry.entry_id for entry in held] == [soon, late, queued]
         first = await journal.entries(states=[OrderState.HELD], limit=1)
         assert [entry.entry_id for entry in first] == [soon]
+        behind = await journal.entries(states=[OrderState.HELD, OrderState.QUEUED], after=soon)
+        assert [entry.entry_id for entry in behind] == [late, queued]
         assert (await journal.entry_counts())[OrderState.HELD] == 2
 
     async def test_the_latest_entry_of_an_order_is_found_open_or_ended(self, journal: Journal) -> None:
