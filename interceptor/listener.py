@@ -29,8 +29,10 @@ from interceptor.telemetry.events import (
     PLACER_DISCONNECTED,
     EventLog,
 )
+from interceptor.telemetry.health import Health
 from interceptor.telemetry.label import ConnectionResult
 from interceptor.telemetry.metrics import RouteMetrics
+from interceptor.telemetry.probe import probe_answerer
 from interceptor.transport.connection import MllpConnection
 from interceptor.transport.options import (
     ConnectionEnd,
@@ -79,6 +81,9 @@ class LineParts:
     passage: Callable[[Frame, PlacerSide], MessagePassage]
     log: EventLog
     mllp_commit_ack: bool = False
+    health_probe: bytes = b""
+    """Content of a frame that is answered here: a load balancer's question. Empty: there is none."""
+    answer_probe: Callable[[], bytes] = lambda: b""
 
 
 OPEN_FRAMES_INTERVAL_SECONDS = 1.0
@@ -88,11 +93,17 @@ class PlacerLine:
     """One placer connection: its messages one after the other, each done before the next begins."""
 
     def __init__(
-        self, connection: MllpConnection, parts: LineParts, *, on_lost: "Callable[[PlacerLine], None]"
+        self,
+        connection: MllpConnection,
+        parts: LineParts,
+        *,
+        on_first: "Callable[[PlacerLine], None]",
+        on_lost: "Callable[[PlacerLine], None]",
     ) -> None:
-        """*on_lost* is told when the connection is gone."""
+        """*on_first* is told of the first message, *on_lost* when the connection is gone."""
         self._connection = connection
         self._parts = parts
+        self._on_first = on_first
         self._on_lost = on_lost
         self._waiting: deque[Frame | FramingError] = deque()
         self._passage: MessagePassage | None = None
@@ -126,6 +137,12 @@ class PlacerLine:
         if self._parts.mllp_commit_ack and read_commit_block(frame.content) is not None:
             self._connection.settle()
             return
+        if self._parts.health_probe and frame.content == self._parts.health_probe:
+            # Answered by the loop that carries the orders, and before what waits: it asks whether this loop turns.
+            self._connection.send(self._parts.answer_probe())
+            return
+        if self.message_count == 0:
+            self._on_first(self)
         self.message_count += 1
         self._waiting.append(frame)
         if len(self._waiting) >= self._parts.pipelined_max and not self._is_paused:
@@ -219,7 +236,7 @@ class Listener:
 
 @asynccontextmanager
 async def listen(
-    name: str, config: Config, route: Route, *, metrics: RouteMetrics, log: EventLog, reuse_port: bool
+    name: str, config: Config, route: Route, *, metrics: RouteMetrics, health: Health, log: EventLog, reuse_port: bool
 ) -> AsyncIterator[Listener]:
     """Take placers' connections on a route's address for the length of the block.
 
@@ -233,6 +250,8 @@ async def listen(
         passage=lambda frame, line: Passage(frame, line, route.parts),
         log=log,
         mllp_commit_ack=table.mllp_commit_ack,
+        health_probe=table.health_probe.encode("ascii"),
+        answer_probe=probe_answerer(health, metrics.health_probes),
     )
     # What a placer that closed its side is still owed may take as long as the filler may.
     finish_seconds = config.destination[table.destination].ack_timeout_seconds + OWED_SECONDS
@@ -280,6 +299,8 @@ async def _serve_lines(
 
     def lost(line: PlacerLine) -> None:
         lines.discard(line)
+        if parts.health_probe and line.message_count == 0:
+            return
         parts.log.event(
             PLACER_DISCONNECTED,
             route=parts.name,
@@ -288,10 +309,16 @@ async def _serve_lines(
             messages=line.message_count,
         )
 
-    def accept(connection: MllpConnection) -> PlacerLine:
-        line = PlacerLine(connection, parts, on_lost=lost)
-        lines.add(line)
+    def tell(line: PlacerLine) -> None:
         parts.log.event(PLACER_CONNECTED, route=parts.name, peer=line.peer_address, connections=len(lines))
+
+    def accept(connection: MllpConnection) -> PlacerLine:
+        # Where a load balancer asks several times a second, only who sends a message is a placer to tell of.
+        is_told_late = bool(parts.health_probe)
+        line = PlacerLine(connection, parts, on_first=tell if is_told_late else _ignore, on_lost=lost)
+        lines.add(line)
+        if not is_told_late:
+            tell(line)
         return line
 
     async with serve(
@@ -308,6 +335,10 @@ async def _serve_lines(
         counters=_counters(parts.name, metrics, parts.log),
     ) as server:
         yield Listener(name=parts.name, server=server, lines=lines)
+
+
+def _ignore(_line: PlacerLine) -> None:
+    """The line was told of when it was opened."""
 
 
 def _connection_options(table: RouteTable | FeedTable, finish_seconds: float) -> ConnectionOptions:

@@ -272,7 +272,9 @@ async def _open_listeners(
     opened: dict[str, Listener] = {}
     for name, route in routes.items():
         metrics = parts.metrics.routes[name]
-        listener = listen(name, parts.config, route, metrics=metrics, log=parts.log, reuse_port=reuse_port)
+        listener = listen(
+            name, parts.config, route, metrics=metrics, health=parts.health, log=parts.log, reuse_port=reuse_port
+        )
         opened[name] = await stack.enter_async_context(listener)
     return opened
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
-from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Table
+from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
 
 RouteMode = Literal["shadow", "annotate", "enforce"]
 Custody = Literal["relay", "store"]
@@ -95,6 +95,8 @@ class RouteTable(Table):
     """The application acknowledgment of an order message in our custody: a plain ACK, or the order response (ORR^O02, ORI^O24, ORG^O20) that some placers wait for. Both accept the order."""
     placer_release: bool = False
     """RL of the placer releases an order that we hold, without a reviewer. Off, RL is answered and the order stays held."""
+    health_probe: Probe = ""
+    """Content of a frame with which a load balancer asks on this port, e.g. `"PING"`: answered `INTERCEPTOR UP` or `INTERCEPTOR DRAINING` by the loop that carries the orders, never sent to the filler. Empty answers none. See docs/explanation/health.md."""
     connections_max: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Connections at one time; further ones are closed at once."""
     connections_per_address_max: Annotated[int, Field(ge=1, le=10_000)] = 50

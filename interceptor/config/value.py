@@ -64,9 +64,18 @@ def _http_address(value: str) -> str:
     return value
 
 
+def _probe(value: str) -> str:
+    if not (value.isascii() and value.isprintable()) or len(value) > 64:
+        raise ValueError("is at most 64 printable ASCII characters")
+    if value.startswith(("MSH", "FHS", "BHS")):
+        raise ValueError("begins as an HL7 message does: a placer's message must never be taken for a probe")
+    return value
+
+
 _ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "format": "host:port"})
 ListenAddress = Annotated[Address, PlainValidator(_listen_address), _ADDRESS_SCHEMA]
 PeerAddress = Annotated[Address, PlainValidator(_peer_address), _ADDRESS_SCHEMA]
 Network = Annotated[str, AfterValidator(_network)]
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
+Probe = Annotated[str, AfterValidator(_probe)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]

@@ -80,6 +80,12 @@ INBOUND_CONNECTIONS_TOTAL = _counter(
     "route",
     "result",
 )
+HEALTH_PROBES_TOTAL = _counter(
+    "interceptor_health_probes_total",
+    "Questions of a load balancer on the orders' port that were answered.",
+    "no increase for 1 minute on a route that stands behind one",
+    "route",
+)
 MESSAGES_TOTAL = _counter(
     "interceptor_messages_total",
     "Inbound messages, when answered or given up.",

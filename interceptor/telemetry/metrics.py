@@ -192,6 +192,7 @@ class RouteMetrics:
         self.acks_sent = counters(catalogue.ACKS_SENT_TOTAL, ACKNOWLEDGMENT_CODES, AckOrigin)
         self.last_message = gauge(catalogue.LAST_MESSAGE_TIMESTAMP_SECONDS)
         self.last_message.set(started_at.timestamp())
+        self.health_probes = counter(catalogue.HEALTH_PROBES_TOTAL)
         self.control_id_reuses = counter(catalogue.CONTROL_ID_REUSES_TOTAL)
         self.unknown_charsets = counter(catalogue.UNKNOWN_CHARSETS_TOTAL)
         self.quarantined = counters(catalogue.QUARANTINED_TOTAL, labels.quarantine_reasons)
