@@ -200,7 +200,7 @@ async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
         opened: list[Source] = [*wiring.others]
         for name, table in wiring.config.fhir.items():
             source = open_source(
-                fhir_settings(name, table, egfr_codes=egfr_codes(wiring.codes), environment=os.environ),
+                fhir_settings(name, table, egfr_codes=wiring.codes.filtration_rate_codes(), environment=os.environ),
                 clock=FhirClock(now=wiring.now, monotonic=time.monotonic),
                 spawn=spawn,
                 landed=partial(_land, spawn, sources, name),
@@ -231,11 +231,6 @@ async def _watched(flight: Coroutine[Any, Any, None], give_up: Callable[[BaseExc
         await flight
     except Exception as error:  # noqa: BLE001 - whatever ends a flight but its own failures is a fault of ours
         give_up(error)
-
-
-def egfr_codes(codes: CodeTables) -> tuple[str, ...]:
-    """LOINC codes of the kidney values that decisions read."""
-    return tuple(sorted(code for code, measures in codes.laboratory_codes.items() if measures == "egfr"))
 
 
 def fhir_settings(

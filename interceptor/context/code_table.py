@@ -161,6 +161,10 @@ class CodeTables:
         """Whether a number stands in the tables itself, not only in a range."""
         return code in self.procedure_codes.get(system, {})
 
+    def filtration_rate_codes(self) -> tuple[str, ...]:
+        """LOINC numbers of the estimated glomerular filtration rate, sorted: what a FHIR server is asked for."""
+        return tuple(sorted(code for code, measures in self.laboratory_codes.items() if measures == "egfr"))
+
     def laboratory(self, code: str) -> str | None:
         """What a LOINC number of a result measures: "egfr" or "pregnancy"."""
         return self.laboratory_codes.get(code)

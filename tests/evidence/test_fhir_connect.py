@@ -31,7 +31,7 @@ from interceptor.evidence.fhir_failure import FhirFailure, FhirReason
 from interceptor.evidence.fhir_http import AnswerLimits, FhirHttp, http_client
 from interceptor.evidence.fhir_token import NoLogin
 from interceptor.simulate.fhir_server import Fault, serving
-from interceptor.sources import egfr_codes, fhir_settings
+from interceptor.sources import fhir_settings
 from tests.support.clinical import shipped_content
 from tests.support.command import run_command
 from tests.support.fhir import record, settings, source_of
@@ -128,7 +128,7 @@ def test_a_token_that_is_none_is_refused_without_quoting_it(content: str) -> Non
 
 
 def test_the_kidney_values_that_decisions_read_are_asked_for() -> None:
-    codes = egfr_codes(shipped_content().tables.codes)
+    codes = shipped_content().tables.codes.filtration_rate_codes()
     assert {"98979-8", "62238-1", "48642-3"} <= set(codes)
     assert all(shipped_content().tables.codes.laboratory(code) == "egfr" for code in codes)
 
