@@ -478,8 +478,10 @@ class Journal(Protocol):
         sent again or given up one by one; all later ones are possible duplicates. Returns how many became dead.
         """
 
-    async def audit_rows(self, *, entry_id: EntryId | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
-        """Links of the chain, oldest first."""
+    async def audit_rows(
+        self, *, entry_id: EntryId | None = None, after: int = 0, limit: int = 1000
+    ) -> tuple[AuditRow, ...]:
+        """Links of the chain with a higher number than *after*, oldest first."""
 
     async def probe(self, *, at: datetime) -> None:
         """Write and commit one row as a new message would, to learn whether the journal can.

@@ -309,9 +309,12 @@ class SqliteJournal:
         """Check everything that is stored. See `sqlite_verify.verify`."""
         return await self._readers.read(partial(sqlite_verify.verify, expected_link=expected_link))
 
-    async def audit_rows(self, *, entry_id: EntryId | None = None, limit: int = 1000) -> tuple[AuditRow, ...]:
-        """Links of the chain, oldest first."""
-        return await self._readers.read(partial(sqlite_entry.audit_rows, entry_id=entry_id, limit=min(limit, ROWS_MAX)))
+    async def audit_rows(
+        self, *, entry_id: EntryId | None = None, after: int = 0, limit: int = 1000
+    ) -> tuple[AuditRow, ...]:
+        """Links of the chain behind one, oldest first."""
+        read = partial(sqlite_entry.audit_rows, entry_id=entry_id, after=after, limit=min(limit, ROWS_MAX))
+        return await self._readers.read(read)
 
     async def probe(self, *, at: datetime) -> None:
         """Write and commit one row, as a new message would: on a disk that is nearly full it is refused too."""

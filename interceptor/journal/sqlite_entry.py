@@ -83,10 +83,10 @@ AND (?3 IS NULL OR (deadline_at IS NULL, ifnull(deadline_at, ''), entry_id) >
 ORDER BY deadline_at IS NULL, deadline_at, entry_id LIMIT ?2
 """
 ENTRY_LATEST_OF_ORDER = "SELECT * FROM entry_with_content WHERE order_key = ? ORDER BY entry_id DESC LIMIT 1"
-AUDIT_ALL = "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit ORDER BY number LIMIT ?"
-AUDIT_OF_ENTRY = (
-    "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit WHERE entry_id = ? ORDER BY number LIMIT ?"
+AUDIT_ALL = (
+    "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit WHERE number > ? ORDER BY number LIMIT ?"
 )
+AUDIT_OF_ENTRY = "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit WHERE entry_id = ? AND number > ? ORDER BY number LIMIT ?"
 
 
 class KnownBytes:
@@ -412,12 +412,14 @@ def entry_counts(connection: apsw.Connection) -> Mapping[OrderState, int]:
     return counts
 
 
-def audit_rows(connection: apsw.Connection, *, entry_id: EntryId | None, limit: int) -> tuple[AuditRow, ...]:
-    """Links of the chain, of one order or all, oldest first."""
+def audit_rows(
+    connection: apsw.Connection, *, entry_id: EntryId | None, limit: int, after: int = 0
+) -> tuple[AuditRow, ...]:
+    """Links of the chain behind one, of one order or all, oldest first."""
     if entry_id is None:
-        rows = connection.execute(AUDIT_ALL, (limit,))
+        rows = connection.execute(AUDIT_ALL, (after, limit))
     else:
-        rows = connection.execute(AUDIT_OF_ENTRY, (entry_id, limit))
+        rows = connection.execute(AUDIT_OF_ENTRY, (entry_id, after, limit))
     return tuple(read_audit_row(row) for row in rows)
 
 

@@ -68,6 +68,7 @@ class RecordConformance:
             (1, "login"), (2, "logout"), (3, "export"),
         ]  # fmt: skip
         assert len(await journal.audit_rows(limit=2)) == 2
+        assert [row.number for row in await journal.audit_rows(after=1, limit=1)] == [2]
 
     async def test_a_mode_set_at_run_time_is_kept_and_audited(self, journal: Journal) -> None:
         assert await journal.route_modes() == {}
