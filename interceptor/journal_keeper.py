@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from interceptor.control.protocol import ControlError
+from interceptor.journal.migration import load_migrations, pending_migrations
 from interceptor.journal.port import JournalCorrupt, JournalUnavailable
 from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
+from interceptor.journal.sqlite_file import applied_migrations, open_for_reading
 from interceptor.journal.sqlite_salvage import read_losses, set_aside
 from interceptor.journal.sqlite_writer import CommitReport
 from interceptor.journal.upkeep import Retention
@@ -54,6 +56,23 @@ async def opened_journal(
         counts = await journal.entry_counts()
         log.event(JOURNAL_OPENED, entries=sum(counts.values()))
         yield journal
+
+
+def check_schema(data_directory: Path) -> None:
+    """Whether this version can use the journal that another process still writes to; nothing is changed.
+
+    Raises:
+        JournalRefused: Its schema is newer than this program, or not one that this program made.
+        JournalError: It cannot be read.
+    """
+    path = journal_path(data_directory)
+    if not path.exists():
+        return
+    connection = open_for_reading(path)
+    try:
+        pending_migrations(load_migrations("sqlite"), applied_migrations(connection))
+    finally:
+        connection.close()
 
 
 async def keep_journal(journal: SqliteJournal) -> None:

@@ -6,6 +6,7 @@ not allowed is refused and counted; others are not disturbed.
 
 import asyncio
 import math
+import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -44,6 +45,9 @@ from interceptor.transport.options import (
 from interceptor.transport.server import MllpServer, serve
 from interceptor.wire.commit_block import MllpCommitAck, read_commit_block
 from interceptor.wire.frame import Frame, FrameOptions, FramingError, encode_frame
+
+Adopted = tuple[socket.socket, ...]
+"""Sockets that listen at the address already, of a node that hands over; none binds new ones."""
 
 OWED_SECONDS = 10.0
 """How much longer than its receiver a sender that closed its side may be owed an answer."""
@@ -236,7 +240,14 @@ class Listener:
 
 @asynccontextmanager
 async def listen(
-    name: str, config: Config, route: Route, *, metrics: RouteMetrics, health: Health, log: EventLog, reuse_port: bool
+    name: str,
+    config: Config,
+    route: Route,
+    *,
+    metrics: RouteMetrics,
+    health: Health,
+    log: EventLog,
+    adopted: Adopted = (),
 ) -> AsyncIterator[Listener]:
     """Take placers' connections on a route's address for the length of the block.
 
@@ -256,7 +267,7 @@ async def listen(
     # What a placer that closed its side is still owed may take as long as the filler may.
     finish_seconds = config.destination[table.destination].ack_timeout_seconds + OWED_SECONDS
     options = _connection_options(table, finish_seconds)
-    async with _serve_lines(table, parts, options, metrics=metrics, reuse_port=reuse_port) as listener:
+    async with _serve_lines(table, parts, options, metrics=metrics, adopted=adopted) as listener:
         address = f"{table.listen.host}:{listener.server.port}"
         mode = route.parts.mode().value
         log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
@@ -264,7 +275,7 @@ async def listen(
 
 
 @asynccontextmanager
-async def listen_feed(config: Config, parts: FeedParts, *, reuse_port: bool) -> AsyncIterator[Listener]:
+async def listen_feed(config: Config, parts: FeedParts, *, adopted: Adopted = ()) -> AsyncIterator[Listener]:
     """Take connections of a feed's senders for the length of the block.
 
     Raises:
@@ -279,7 +290,7 @@ async def listen_feed(config: Config, parts: FeedParts, *, reuse_port: bool) -> 
     )
     receiver_seconds = config.destination[table.destination].ack_timeout_seconds if table.destination else 0.0
     options = _connection_options(table, receiver_seconds + OWED_SECONDS)
-    async with _serve_lines(table, lines, options, metrics=parts.metrics, reuse_port=reuse_port) as listener:
+    async with _serve_lines(table, lines, options, metrics=parts.metrics, adopted=adopted) as listener:
         address = f"{table.listen.host}:{listener.server.port}"
         custody = "relay" if table.destination else "store"
         parts.log.event(LISTENER_OPENED, route=parts.name, address=address, mode="feed", custody=custody)
@@ -293,7 +304,7 @@ async def _serve_lines(
     options: ConnectionOptions,
     *,
     metrics: RouteMetrics,
-    reuse_port: bool,
+    adopted: Adopted,
 ) -> AsyncIterator[Listener]:
     lines: set[PlacerLine] = set()
 
@@ -330,7 +341,7 @@ async def _serve_lines(
             connections_max=table.connections_max,
             connections_per_address_max=table.connections_per_address_max,
             allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
-            reuse_port=reuse_port,
+            adopted=adopted,
         ),
         counters=_counters(parts.name, metrics, parts.log),
     ) as server:

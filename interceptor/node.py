@@ -31,6 +31,7 @@ from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.evidence.lookup import RegistrySource
 from interceptor.evidence.registry_sqlite import SqliteRegistry
 from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities, study_note
+from interceptor.handover import Sockets
 from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
 from interceptor.journal.patient_merge import PatientMerges
@@ -63,6 +64,7 @@ class Node:
         metrics_port: Port of /metrics, /livez and /readyz.
         control_socket: Where commands are taken.
         failed: Set when the node must stop: the journal is broken or a part that must live has died.
+        sockets: The listening sockets, for a node that takes over.
     """
 
     ports: Mapping[str, int]
@@ -72,12 +74,13 @@ class Node:
     metrics: Metrics
     custody: Custody
     failed: asyncio.Event
+    sockets: Callable[[], Sockets]
     drain: Callable[[], Coroutine[Any, Any, int]]
 
 
 @asynccontextmanager
 async def running_node(
-    config: Config, *, log: EventLog, content: ClinicalContent | None = None, reuse_port: bool = False
+    config: Config, *, log: EventLog, content: ClinicalContent | None = None, adopted: Sockets | None = None
 ) -> AsyncIterator[Node]:
     """Run a node for the length of the block.
 
@@ -85,7 +88,7 @@ async def running_node(
         config: The whole configuration.
         log: Where events go.
         content: Clinical content that is loaded already; None loads what the configuration names.
-        reuse_port: Let a second node listen on the same ports, for an upgrade without refusals.
+        adopted: Listening sockets that a running node handed over, by "route.NAME" or "feed.NAME".
 
     Raises:
         MappingsError: The clinical content has problems.
@@ -107,7 +110,7 @@ async def running_node(
         parts = NodeParts(
             config=config, content=content, log=log, health=health, metrics=metrics, journal=journal, tasks=tasks
         )
-        yield await _start(parts, stack, reuse_port=reuse_port)
+        yield await _start(parts, stack, adopted=adopted or {})
 
 
 def load_content(config: Config) -> ClinicalContent:
@@ -121,7 +124,7 @@ def load_content(config: Config) -> ClinicalContent:
     return load_clinical_content(mappings=mappings, policy=node.policy, profile=node.profile, site=node.site)
 
 
-async def _start(parts: NodeParts, stack: AsyncExitStack, *, reuse_port: bool) -> Node:
+async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -> Node:
     """Put the parts together, from the journal outwards; the listeners open last."""
     config, health = parts.config, parts.health
     health.migrations_applied = health.config_loaded = health.journal_writable = True
@@ -160,9 +163,10 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, reuse_port: bool) -
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
-    listeners = await _open_listeners(parts, stack, routes, reuse_port=reuse_port)
+    listeners = await _open_listeners(parts, stack, routes, adopted=adopted)
     for feed in build_feeds(feeds):
-        listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, reuse_port=reuse_port))
+        taken = adopted.get(f"feed.{feed.name}", ())
+        listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, adopted=taken))
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
     return Node(
@@ -173,6 +177,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, reuse_port: bool) -
         metrics=parts.metrics,
         custody=custody,
         failed=parts.failed,
+        sockets=lambda: _listening(config, listeners),
         drain=lambda: _drain(parts, listeners.values(), couriers.values()),
     )
 
@@ -267,16 +272,20 @@ async def _run_watches(
 
 
 async def _open_listeners(
-    parts: NodeParts, stack: AsyncExitStack, routes: Mapping[str, Route], *, reuse_port: bool
+    parts: NodeParts, stack: AsyncExitStack, routes: Mapping[str, Route], *, adopted: Sockets
 ) -> dict[str, Listener]:
     opened: dict[str, Listener] = {}
     for name, route in routes.items():
         metrics = parts.metrics.routes[name]
-        listener = listen(
-            name, parts.config, route, metrics=metrics, health=parts.health, log=parts.log, reuse_port=reuse_port
-        )
+        taken = adopted.get(f"route.{name}", ())
+        listener = listen(name, parts.config, route, metrics=metrics, health=parts.health, log=parts.log, adopted=taken)
         opened[name] = await stack.enter_async_context(listener)
     return opened
+
+
+def _listening(config: Config, listeners: Mapping[str, Listener]) -> Sockets:
+    kinds = {name: "route" if name in config.route else "feed" for name in listeners}
+    return {f"{kinds[name]}.{name}": listener.server.sockets for name, listener in listeners.items()}
 
 
 def _feed_wiring(

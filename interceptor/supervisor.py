@@ -1,35 +1,31 @@
 """`interceptor run`: the node as a process of its own, and the supervisor that starts it again when it ends unasked.
 
-The node may be killed, or stop itself over a broken journal, at any moment; what it acknowledged is in the
+The node may be killed, hang, or stop itself over a broken journal, at any moment; what it acknowledged is in the
 journal, so starting again is always right. The node knows its supervisor by a pipe: when the supervisor
 dies, the node drains and ends, and never holds ports and journal against the next one.
 
+    SIGTERM, SIGINT   drain the node and end
+    SIGHUP            the node reads its configuration again
+    SIGUSR2           a fresh node, of the version that is installed now, takes over from the running one
+
 Failures: a node that could not even start once is told and not tried again; one that ran before is, for ever,
-with a pause that grows to `PAUSE_SECONDS_MAX`.
+with a pause that grows to `PAUSE_SECONDS_MAX`. A node whose loop hangs is ended. A fresh node that cannot take over
+changes nothing: the running one goes on.
 """
 
 import asyncio
-import gc
-import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
-from interceptor import __version__
-from interceptor.config.schema import Config
-from interceptor.decision.clinical_content import ClinicalContent
-from interceptor.node import running_node
-from interceptor.telemetry.events import (
-    NODE_STARTED,
-    NODE_STOPPED,
-    PROCESS_ENDED,
-    PROCESS_STARTED,
-    SIGNAL_RECEIVED,
-    EventLog,
-)
+from interceptor.child import EXIT_HANDED_OVER, STALLED_SECONDS, Child, running_child
+from interceptor.service_notify import ServiceNotifier
+from interceptor.supervisor_link import BEAT_SECONDS
+from interceptor.telemetry.events import PROCESS_ENDED, PROCESS_STARTED, SIGNAL_RECEIVED, EventLog
+from interceptor.telemetry.operation_events import HANDOVER_ENDED, HANDOVER_FAILED, PROCESS_STALLED
 
-PIPE_VARIABLE = "INTERCEPTOR_SUPERVISOR_FD"
 PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 5.0
 SETTLED_SECONDS = 20.0
@@ -38,144 +34,172 @@ STARTING_SECONDS = 5.0
 """A process that ends within this time, the first time, could not start: a person is looking at the terminal."""
 
 
-async def supervise(
-    command: Sequence[str], *, log: EventLog, stop_seconds_max: float, give_up_codes: frozenset[int]
-) -> int:
-    """Keep one process running until SIGTERM or SIGINT; returns the exit code for our own process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """How a node is supervised.
 
-    Args:
+    Attributes:
         command: Program and arguments of the node.
-        log: Where events go.
+        successor: The same, of a node that takes over from the running one.
+        first: The command of the first start; None for `command`.
         stop_seconds_max: How long the process may take to stop before it is killed.
+        watchdog_seconds: How long its loop may be silent before it is ended; 0 lets it hang.
         give_up_codes: Exit codes that mean "it will never start": at the first start they end the supervision.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _asked_to_stop, stop, number, log)
-    pause = PAUSE_SECONDS_MIN
-    is_first = True
-    while True:
-        began = time.monotonic()
-        code = await _run_once(command, stop, log=log, stop_seconds_max=stop_seconds_max)
-        if stop.is_set():
-            return max(0, code)
-        lived = time.monotonic() - began
-        if is_first and lived < STARTING_SECONDS and code in give_up_codes:
-            return code
-        is_first = False
-        pause = PAUSE_SECONDS_MIN if lived > SETTLED_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
-        log.event(PROCESS_ENDED, process="node", exit_code=code, pause_seconds=pause)
-        try:
-            async with asyncio.timeout(pause):
-                await stop.wait()
-            return 0
-        except TimeoutError:
-            continue
+
+    command: Sequence[str]
+    successor: Sequence[str]
+    first: Sequence[str] | None = None
+    stop_seconds_max: float
+    watchdog_seconds: float = 10.0
+    give_up_codes: frozenset[int] = frozenset()
 
 
-def _asked_to_stop(stop: asyncio.Event, number: int, log: EventLog) -> None:
-    log.event(SIGNAL_RECEIVED, signal=signal.Signals(number).name)
-    stop.set()
+@dataclass(slots=True)
+class _Wishes:
+    """What we were asked by signals."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    replace: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def _run_once(command: Sequence[str], stop: asyncio.Event, *, log: EventLog, stop_seconds_max: float) -> int:
-    """Run the process to its end; when asked to stop, ask it, wait, and kill it at last."""
-    reader, writer = os.pipe()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(reader,),
-            env={**os.environ, PIPE_VARIABLE: str(reader)},
-            # Ctrl-C goes to the whole foreground group; the node is to hear of it from us alone.
-            start_new_session=True,
-        )
-    finally:
-        os.close(reader)
-    log.event(PROCESS_STARTED, process="node", pid=process.pid)
-    try:
+async def supervise(supervision: Supervision, *, log: EventLog, notifier: ServiceNotifier) -> int:
+    """Keep one process running until SIGTERM or SIGINT; returns the exit code for our own process."""
+    return await Supervisor(supervision, log=log, notifier=notifier).run()
+
+
+class Supervisor:
+    """One node process at a time, and a second one while it takes over."""
+
+    def __init__(self, supervision: Supervision, *, log: EventLog, notifier: ServiceNotifier) -> None:
+        """See `supervise`."""
+        self._supervision = supervision
+        self._log = log
+        self._notifier = notifier
+        self._wishes = _Wishes()
+        self._child: Child | None = None
+
+    async def run(self) -> int:
+        """Until we are asked to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked, number, self._wishes.stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._asked, signal.SIGUSR2, self._wishes.replace)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
         async with asyncio.TaskGroup() as group:
-            ended = group.create_task(process.wait())
-            asked = group.create_task(stop.wait())
-            await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
-                await _stop_process(process, stop_seconds_max)
-            asked.cancel()
-        return ended.result()
-    finally:
-        os.close(writer)
+            watchdog = group.create_task(self._feed_watchdog())
+            try:
+                return await self._keep_running()
+            finally:
+                watchdog.cancel()
 
+    def _asked(self, number: signal.Signals, wish: asyncio.Event) -> None:
+        self._log.event(SIGNAL_RECEIVED, signal=number.name)
+        if wish is self._wishes.stop:
+            self._notifier.stopping()
+        wish.set()
 
-async def _stop_process(process: asyncio.subprocess.Process, stop_seconds_max: float) -> None:
-    process.terminate()
-    try:
-        async with asyncio.timeout(stop_seconds_max):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    def _asked_to_reload(self) -> None:
+        self._log.event(SIGNAL_RECEIVED, signal=signal.SIGHUP.name)
+        if self._child is not None:
+            self._child.send(signal.SIGHUP)
 
+    async def _feed_watchdog(self) -> None:
+        """The service manager hears of us as long as the node's loop turns, or we are about to start a node."""
+        is_ready = False
+        while True:
+            child = self._child
+            if child is not None and child.serving.is_set() and not is_ready:
+                is_ready = True
+                self._notifier.ready()
+            if child is None or child.silent_seconds < STALLED_SECONDS:
+                self._notifier.watchdog()
+            await asyncio.sleep(BEAT_SECONDS)
 
-def watch_supervisor(gone: asyncio.Event) -> None:
-    """In the node: set *gone* when the supervisor that started this process is dead; without one, do nothing."""
-    number = os.environ.get(PIPE_VARIABLE, "")
-    if not number.isdigit():
-        return
-    descriptor = int(number)
-    asyncio.get_running_loop().add_reader(descriptor, _pipe_readable, descriptor, gone)
+    async def _keep_running(self) -> int:
+        supervision, pause, is_first = self._supervision, PAUSE_SECONDS_MIN, True
+        while True:
+            command = supervision.first if is_first and supervision.first else supervision.command
+            code, lived = await self._run_once(command)
+            if self._wishes.stop.is_set():
+                return max(0, code)
+            if code == EXIT_HANDED_OVER:
+                return 0
+            if is_first and lived < STARTING_SECONDS and code in supervision.give_up_codes:
+                return code
+            is_first = False
+            pause = PAUSE_SECONDS_MIN if lived > SETTLED_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
+            self._log.event(PROCESS_ENDED, process="node", exit_code=code, pause_seconds=pause)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wishes.stop.wait()
+                return 0
+            except TimeoutError:
+                continue
 
+    async def _run_once(self, command: Sequence[str]) -> tuple[int, float]:
+        """Run the process, and those that take over from it, to the end of the last: its exit code, how long it lived."""
+        async with AsyncExitStack() as stack:
+            child = await self._start(command, stack)
+            try:
+                while True:
+                    self._child = child
+                    await self._until_something(child)
+                    if self._wishes.stop.is_set():
+                        await child.stop(self._supervision.stop_seconds_max)
+                    successor = await self._replace(child, stack) if self._wishes.replace.is_set() else None
+                    if successor is None and child.has_ended:
+                        return await child.wait(), time.monotonic() - child.started_at
+                    child = successor or child
+            finally:
+                self._child = None
 
-def _pipe_readable(descriptor: int, gone: asyncio.Event) -> None:
-    # Nothing is ever written to the pipe: readable means that its other end is closed.
-    asyncio.get_running_loop().remove_reader(descriptor)
-    gone.set()
+    async def _start(self, command: Sequence[str], stack: AsyncExitStack) -> Child:
+        child = await stack.enter_async_context(running_child(command))
+        self._log.event(PROCESS_STARTED, process="node", pid=child.pid)
+        return child
 
+    async def _until_something(self, child: Child) -> None:
+        """Wait until the child ends, or we are asked for something; a child that hangs is ended."""
 
-def node_command(config_path: str) -> tuple[str, ...]:
-    """The command line of the node process."""
-    return (sys.executable, "-m", "interceptor", "run", "--node-only", "-c", config_path)
+        def stalled(seconds: float) -> None:
+            self._log.event(PROCESS_STALLED, process="node", pid=child.pid, silent_seconds=round(seconds, 2))
 
+        async with asyncio.TaskGroup() as group:
+            hangs = group.create_task(child.until_silent(self._supervision.watchdog_seconds, noticed=stalled))
+            tasks = (
+                group.create_task(child.wait()),
+                group.create_task(self._wishes.stop.wait()),
+                group.create_task(self._wishes.replace.wait()),
+                hangs,
+            )
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if hangs.done():
+                await child.abort()
+            for task in tasks:
+                task.cancel()
 
-async def run_node(config: Config, *, log: EventLog, content: ClinicalContent, supervisor_gone: asyncio.Event) -> int:
-    """Run a node until SIGTERM, SIGINT, the end of its supervisor, or a failure; returns the exit code.
-
-    Raises:
-        JournalError, ControlError, OSError: It could not start.
-    """
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    async with running_node(config, log=log, content=content) as node:
-        log.event(NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__)
-        _settle_garbage_collector()
-        await _first_of(asked, node.failed, supervisor_gone)
-        if not node.failed.is_set():
-            await node.drain()
-    log.event(NODE_STOPPED, node=config.node.name)
-    return EXIT_FAILED if node.failed.is_set() else 0
-
-
-def _settle_garbage_collector() -> None:
-    """Leave what the start made (code tables, text tables: half a million objects) out of every later collection.
-
-    Messages make few cycles; looking for them after every 700 new objects was 3 % of the node's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(event.wait()) for event in events]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-
-
-EXIT_FAILED = 70
-"""The node found a fault of its own, or its journal is broken: start it again."""
-EXIT_CANNOT_START = 75
-"""An address, the journal or the control socket could not be had: perhaps later."""
+    async def _replace(self, child: Child, stack: AsyncExitStack) -> Child | None:
+        """Start a node that takes over from *child*; the new one when that has handed over, None when it goes on."""
+        self._wishes.replace.clear()
+        if child.has_ended or self._wishes.stop.is_set():
+            return None
+        began = time.monotonic()
+        successor = await self._start(self._supervision.successor, stack)
+        async with asyncio.TaskGroup() as group:
+            tasks = (
+                group.create_task(child.wait()),
+                group.create_task(successor.wait()),
+                group.create_task(self._wishes.stop.wait()),
+            )
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+        if self._wishes.stop.is_set():
+            await child.stop(self._supervision.stop_seconds_max)
+            return successor
+        if successor.has_ended:
+            self._log.event(HANDOVER_FAILED, exit_code=await successor.wait())
+            return None
+        self._log.event(HANDOVER_ENDED, was=child.pid, pid=successor.pid, seconds=round(time.monotonic() - began, 3))
+        return successor

@@ -23,10 +23,12 @@ def register(app: typer.Typer) -> None:
 def run(
     config: Path = typer.Option(..., "-c", "--config", envvar=CONFIG_VARIABLE, help="Configuration file."),
     node_only: bool = typer.Option(False, "--node-only", help="Run the node in this process, without a supervisor."),
+    take_over: bool = typer.Option(False, "--take-over", help="Take the listeners and the place of one that runs."),
 ) -> None:
     """Run the interceptor until it is asked to stop.
 
-    Supervises the node: when its process ends unasked it is started again. SIGTERM and Ctrl-C drain it first.
+    Supervises the node: when its process ends unasked, or hangs, it is started again. SIGTERM and Ctrl-C drain it
+    first; SIGHUP reads the configuration again; SIGUSR2 puts a fresh node in its place without refusing a connection.
     A configuration that cannot be used is printed with every problem; exit 2.
     """
     from interceptor.config.load import ConfigError, load_config
@@ -40,50 +42,55 @@ def run(
     writer = LineWriter(sys.stderr)
     try:
         log = build_event_log(writer, style=style)
-        code = _run_node(loaded, log) if node_only else _supervise(config, loaded, log)
+        if node_only:
+            code = _run_node(loaded, log, take_over=take_over)
+        else:
+            code = _supervise(config, loaded, log, take_over=take_over)
     finally:
         writer.close()
     raise typer.Exit(code)
 
 
-def _supervise(path: Path, config: "Config", log: "EventLog") -> int:
-    from interceptor.supervisor import EXIT_CANNOT_START, node_command, supervise
+def _supervise(path: Path, config: "Config", log: "EventLog", *, take_over: bool) -> int:
+    from interceptor.child import EXIT_CANNOT_START, node_command
+    from interceptor.service_notify import notifier_of
+    from interceptor.supervisor import Supervision, supervise
 
-    return asyncio.run(
-        supervise(
-            node_command(str(path)),
-            log=log,
-            stop_seconds_max=config.node.drain_seconds + 10.0,
-            give_up_codes=frozenset({ExitCode.NO, ExitCode.WRONG_USE, EXIT_CANNOT_START}),
-        )
+    successor = node_command(str(path), take_over=True)
+    supervision = Supervision(
+        command=node_command(str(path)),
+        successor=successor,
+        first=successor if take_over else None,
+        stop_seconds_max=config.node.drain_seconds + 10.0,
+        watchdog_seconds=config.node.watchdog_seconds,
+        give_up_codes=frozenset({ExitCode.NO, ExitCode.WRONG_USE, EXIT_CANNOT_START}),
     )
+    return asyncio.run(supervise(supervision, log=log, notifier=notifier_of()))
 
 
-def _run_node(config: "Config", log: "EventLog") -> int:
+def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
     if not __debug__:
         refuse("Assertions are switched off (python -O): the node's own checks would not run.", code=ExitCode.WRONG_USE)
+    from interceptor.child import EXIT_CANNOT_START
     from interceptor.config.mappings import MappingsError
     from interceptor.control.protocol import ControlError
     from interceptor.evidence.fhir_connect import FhirSetupError
     from interceptor.journal.port import JournalError
     from interceptor.node import load_content
-    from interceptor.supervisor import EXIT_CANNOT_START, run_node, watch_supervisor
+    from interceptor.node_process import prepare_process, run_node
+    from interceptor.service_notify import notifier_of
     from interceptor.telemetry.log import capture_library_logs
 
+    prepare_process()
     capture_library_logs(log)
     try:
         content = load_content(config)
     except MappingsError as error:
         refuse("\n".join(error.problems), code=ExitCode.WRONG_USE)
-
-    async def start() -> int:
-        gone = asyncio.Event()
-        watch_supervisor(gone)
-        return await run_node(config, log=log, content=content, supervisor_gone=gone)
-
+    node = run_node(config, log=log, content=content, notifier=notifier_of(), take_over=take_over)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(start())
+            return runner.run(node)
     except (JournalError, ControlError, FhirSetupError, OSError) as error:
         sys.stderr.write(f"The node could not start: {error}\n")
         return EXIT_CANNOT_START

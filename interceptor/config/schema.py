@@ -42,6 +42,8 @@ class NodeTable(Table):
     """Folder with policies, codes, texts and sites. Without it, the folder that ships with the program. A relative path starts at the configuration file's folder."""
     control_socket: Path | None = None
     """Unix socket that `interceptor held`, `interceptor mode` and the review page speak to. Without it, control/control.sock in the data directory. Its folder is made private (0700). The system allows about 100 characters."""
+    watchdog_seconds: Annotated[float, Field(ge=0, le=300)] = 10.0
+    """The supervisor ends and restarts a node whose event loop is silent for so long; from one second on it says so. 0 lets it hang."""
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 20.0
     """How long messages that are being handled may take to finish after the node was asked to stop."""
 

@@ -53,8 +53,8 @@ async def serve_control(
         ControlError: path_too_long, folder_open_to_others, or already_running.
         OSError: The socket cannot be made.
     """
-    listener = _bind(path)
-    inode_number = _inode_number(path)
+    listener = bind_private_socket(path)
+    inode_number = read_inode_number(path)
     connections = _Connections(handlers, on_failure)
     server = await asyncio.start_unix_server(connections.serve, sock=listener, limit=REQUEST_SIZE_MAX)
     try:
@@ -62,12 +62,22 @@ async def serve_control(
     finally:
         server.close()
         await connections.end()
-        # After an overlapping restart the path is the next node's socket, which must stay.
-        if _inode_number(path) == inode_number:
-            _unlink(path)
+        unlink_if_ours(path, inode_number)
 
 
-def _bind(path: Path) -> socket.socket:
+def unlink_if_ours(path: Path, inode_number: int | None) -> None:
+    """Remove a socket that we made: after an overlapping restart the path is the next node's, which must stay."""
+    if read_inode_number(path) == inode_number:
+        path.unlink(missing_ok=True)
+
+
+def bind_private_socket(path: Path) -> socket.socket:
+    """A stream socket at *path* that only our own user may open; one left by a dead node is replaced.
+
+    Raises:
+        ControlError: path_too_long, folder_open_to_others, or already_running.
+        OSError: The socket cannot be made.
+    """
     if len(os.fsencode(path)) > _PATH_SIZE_MAX:
         raise ControlError("path_too_long", f"The control socket's path is longer than {_PATH_SIZE_MAX} bytes.")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,15 +112,12 @@ def _remove_stale(path: Path) -> None:
     raise ControlError("already_running", "Another node answers on the control socket.")
 
 
-def _inode_number(path: Path) -> int | None:
+def read_inode_number(path: Path) -> int | None:
+    """The number of the file at *path*; None when there is none."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:
         return None
-
-
-def _unlink(path: Path) -> None:
-    path.unlink(missing_ok=True)
 
 
 class _Connections:

@@ -281,15 +281,19 @@ def _check(connection: apsw.Connection, *, quick: bool) -> None:
         raise JournalCorrupt(JournalReason.CORRUPT, "the check at start found damage")
 
 
+def applied_migrations(connection: apsw.Connection) -> dict[int, str]:
+    """The migrations that ran on this database: number to SHA-256."""
+    rows: Any = connection.execute("SELECT number, sha256 FROM migration")
+    return dict(rows)
+
+
 def _migrate(connection: apsw.Connection) -> None:
     with connection:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS migration"
             " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
         )
-    rows: Any = connection.execute("SELECT number, sha256 FROM migration")
-    applied: dict[int, str] = dict(rows)
-    for migration in pending_migrations(load_migrations("sqlite"), applied):
+    for migration in pending_migrations(load_migrations("sqlite"), applied_migrations(connection)):
         with connection:
             connection.execute(migration.sql)
             connection.execute(

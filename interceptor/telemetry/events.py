@@ -15,87 +15,46 @@ Failures: none that reach the caller in production.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Protocol
 
+from interceptor.telemetry import operation_events
+from interceptor.telemetry.event import Event, error, info, warning
 from interceptor.telemetry.event_window import EventWindow
 
-
-class Level(StrEnum):
-    """How soon a person should look."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One kind of log event.
-
-    Attributes:
-        name: `noun_verb_past`, never renamed.
-        level: How soon a person should look.
-        fields: The names that it may carry; all are optional.
-        sentence: What happened and what the operator should do about it.
-        per_minute_max: At most so many a minute are written, the next one tells how many were left out; 0 is no
-            limit, right for what cannot happen often.
-    """
-
-    name: str
-    level: Level
-    fields: tuple[str, ...]
-    sentence: str
-    per_minute_max: int = 0
-
-
-def _info(name: str, sentence: str, *fields: str, per_minute_max: int = 0) -> Event:
-    return Event(name=name, level=Level.INFO, fields=fields, sentence=sentence, per_minute_max=per_minute_max)
-
-
-def _warning(name: str, sentence: str, *fields: str, per_minute_max: int = 30) -> Event:
-    return Event(name=name, level=Level.WARNING, fields=fields, sentence=sentence, per_minute_max=per_minute_max)
-
-
-def _error(name: str, sentence: str, *fields: str, per_minute_max: int = 30) -> Event:
-    return Event(name=name, level=Level.ERROR, fields=fields, sentence=sentence, per_minute_max=per_minute_max)
-
-
 # The processes.
-NODE_STARTED = _info("node_started", "The node took its configuration and listens.", "node", "version", "pid", "loop")
-NODE_DRAINED = _info(
+NODE_STARTED = info("node_started", "The node took its configuration and listens.", "node", "version", "pid", "loop")
+NODE_DRAINED = info(
     "node_drained", "The node stopped taking messages and finished those in flight.", "unanswered", "waited_seconds"
 )
-NODE_STOPPED = _info("node_stopped", "The node ended in order.", "node")
-NODE_FAILED = _error(
+NODE_STOPPED = info("node_stopped", "The node ended in order.", "node")
+NODE_FAILED = error(
     "node_failed",
     "A fault of our own ended the node; the supervisor restarts it. Report it with these fields.",
     "error",
     "reason",
     "where",
 )
-PROCESS_STARTED = _info("process_started", "The supervisor started a process.", "process", "pid")
-PROCESS_ENDED = _error(
+PROCESS_STARTED = info("process_started", "The supervisor started a process.", "process", "pid")
+PROCESS_ENDED = error(
     "process_ended",
     "A process ended unasked; it is started again after the pause.",
     "process",
     "exit_code",
     "pause_seconds",
 )
-LOOP_STALLED = _error("loop_stalled", "The event loop stood still: every message waited that long.", "lag_seconds")
-SIGNAL_RECEIVED = _info("signal_received", "The process was asked to stop or to reload.", "signal")
-PRIVILEGES_NOTED = _warning("privileges_noted", "The node runs as root; give it a user of its own.", "user")
+LOOP_STALLED = error("loop_stalled", "The event loop stood still: every message waited that long.", "lag_seconds")
+SIGNAL_RECEIVED = info("signal_received", "The process was asked to stop or to reload.", "signal")
+PRIVILEGES_NOTED = warning("privileges_noted", "The node runs as root; give it a user of its own.", "user")
 
 # Configuration and policy.
-CONFIG_LOADED = _info("config_loaded", "A configuration was taken.", "routes", "destinations")
-CONFIG_REFUSED = _error(
+CONFIG_LOADED = info("config_loaded", "A configuration was taken.", "routes", "destinations")
+CONFIG_REFUSED = error(
     "config_refused", "A new configuration was refused; the earlier one runs on. Run `interceptor check`.", "problems"
 )
-POLICY_LOADED = _info(
+POLICY_LOADED = info(
     "policy_loaded", "The clinical content that decides from now on.", "policy", "version", "profile", "sha256"
 )
-ROUTE_MODE_CHANGED = _warning(
+ROUTE_MODE_CHANGED = warning(
     "route_mode_changed",
     "Somebody or the breaker changed what the route does.",
     "route",
@@ -104,41 +63,41 @@ ROUTE_MODE_CHANGED = _warning(
     "actor",
     per_minute_max=0,
 )
-ROUTE_UNPROTECTED = _warning(
+ROUTE_UNPROTECTED = warning(
     "route_unprotected", "The route takes plain text from any address: list the allowed ones or use TLS.", "route"
 )
 
 # Inbound.
-LISTENER_OPENED = _info("listener_opened", "A route listens for its placers.", "route", "address", "mode", "custody")
-LISTENER_CLOSED = _info("listener_closed", "A route takes no new connections.", "route")
-PLACER_CONNECTED = _info(
+LISTENER_OPENED = info("listener_opened", "A route listens for its placers.", "route", "address", "mode", "custody")
+LISTENER_CLOSED = info("listener_closed", "A route takes no new connections.", "route")
+PLACER_CONNECTED = info(
     "placer_connected", "A placer opened a connection.", "route", "peer", "connections", per_minute_max=30
 )
-PLACER_DISCONNECTED = _info(
+PLACER_DISCONNECTED = info(
     "placer_disconnected", "A placer's connection ended.", "route", "peer", "reason", "messages", per_minute_max=30
 )
-CONNECTION_REFUSED = _warning(
+CONNECTION_REFUSED = warning(
     "connection_refused",
     "A connection was turned away: raise the limit or find out who it is.",
     "route",
     "peer",
     "reason",
 )
-FRAME_REFUSED = _warning(
+FRAME_REFUSED = warning(
     "frame_refused", "A placer sent what is not MLLP; its connection was closed.", "route", "peer", "reason", "offset"
 )
-MESSAGE_QUARANTINED = _warning(
+MESSAGE_QUARANTINED = warning(
     "message_quarantined", "Content that is not HL7 was kept for an analyst.", "route", "reason", "size"
 )
-CONTROL_ID_REUSED = _warning(
+CONTROL_ID_REUSED = warning(
     "control_id_reused", "A placer used a control id again for other bytes; treated as a new message.", "route"
 )
-MESSAGE_LEFT_UNANSWERED = _warning(
+MESSAGE_LEFT_UNANSWERED = warning(
     "message_left_unanswered", "The placer got no acknowledgment and will send again.", "route", "reason"
 )
 
 # Deciding.
-DECIDING_FAILED = _error(
+DECIDING_FAILED = error(
     "deciding_failed",
     "Deciding raised; the message passed unchanged. Report it with these fields.",
     "route",
@@ -146,7 +105,7 @@ DECIDING_FAILED = _error(
     "reason",
     "where",
 )
-FEED_READING_FAILED = _error(
+FEED_READING_FAILED = error(
     "feed_reading_failed",
     "Reading a message of a feed raised; its bytes are in quarantine, what it says is not known. Report it with these fields.",
     "feed",
@@ -154,16 +113,16 @@ FEED_READING_FAILED = _error(
     "reason",
     "where",
 )
-FEED_MESSAGE_LOST = _error(
+FEED_MESSAGE_LOST = error(
     "feed_message_lost",
     "The journal could not keep what a relayed message of a feed says; its receiver has it. Let the sender repeat it.",
     "feed",
     "reason",
 )
-DECIDING_TOOK_TOO_LONG = _error(
+DECIDING_TOOK_TOO_LONG = error(
     "deciding_took_too_long", "Deciding ran over its budget; the message passed unchanged.", "route", "seconds"
 )
-SPLICE_REFUSED = _error(
+SPLICE_REFUSED = error(
     "splice_refused",
     "The proof that only our addition changed the message failed; the original was sent.",
     "route",
@@ -171,18 +130,18 @@ SPLICE_REFUSED = _error(
     "reason",
     "where",
 )
-ORDER_ESCALATED = _warning(
+ORDER_ESCALATED = warning(
     "order_escalated", "An order that a person must be told of at once.", "route", "entry", "reason", per_minute_max=0
 )
 
 # Orders in custody.
-ORDER_HELD = _info(
+ORDER_HELD = info(
     "order_held", "An order waits for a reviewer.", "route", "entry", "reason", "priority", "deadline_seconds"
 )
-ORDER_PARKED = _info(
+ORDER_PARKED = info(
     "order_parked", "An order waits a moment for its siblings.", "route", "entry", "reason", "window_seconds"
 )
-ORDER_MOVED = _info(
+ORDER_MOVED = info(
     "order_moved",
     "An order in our custody changed its state.",
     "entry",
@@ -192,24 +151,22 @@ ORDER_MOVED = _info(
     "actor",
     "waiting_seconds",
 )
-ORDER_RELEASED = _info(
-    "order_released", "A held order goes to the filler.", "entry", "step", "actor", "waiting_seconds"
-)
-ORDER_RELEASED_UNREVIEWED = _warning(
+ORDER_RELEASED = info("order_released", "A held order goes to the filler.", "entry", "step", "actor", "waiting_seconds")
+ORDER_RELEASED_UNREVIEWED = warning(
     "order_released_unreviewed",
     "Nobody looked at a held order before its deadline; it goes to the filler.",
     "entry",
     "waiting_seconds",
     per_minute_max=0,
 )
-MERGE_FAILED = _error(
+MERGE_FAILED = error(
     "merge_failed",
     "Two patients were merged and the orders that wait could not be shown under the new number. Report it with these fields.",
     "error",
     "reason",
     "where",
 )
-ORDER_HANDED_OVER = _error(
+ORDER_HANDED_OVER = error(
     "order_handed_over",
     "A held order was due while the journal could not be written; the filler was given it all the same, a restart now "
     "would send it again. Mend the journal: it is recorded as soon as that can write.",
@@ -219,13 +176,13 @@ ORDER_HANDED_OVER = _error(
     "waiting_seconds",
     per_minute_max=0,
 )
-ORDER_DAMAGED = _error(
+ORDER_DAMAGED = error(
     "order_damaged",
     "The stored bytes of a held order are damaged and will not be sent; have it ordered again.",
     "entry",
     per_minute_max=0,
 )
-TIMER_FAILED = _error(
+TIMER_FAILED = error(
     "timer_failed",
     "An order is due and could not be released; it is tried again. Report it with these fields.",
     "entry",
@@ -233,14 +190,14 @@ TIMER_FAILED = _error(
     "reason",
     "where",
 )
-ORDER_WITHDRAWN = _info(
+ORDER_WITHDRAWN = info(
     "order_withdrawn", "The placer cancelled an order that we held; the filler never sees it.", "entry", "actor"
 )
-ORDER_RETURNED = _info("order_returned", "A reviewer returned a held order to its orderer.", "entry", "actor", "reason")
-HOLD_REFUSED = _warning(
+ORDER_RETURNED = info("order_returned", "A reviewer returned a held order to its orderer.", "entry", "actor", "reason")
+HOLD_REFUSED = warning(
     "hold_refused", "An order that the policy would hold went on annotated instead.", "route", "reason"
 )
-BREAKER_OPENED = _error(
+BREAKER_OPENED = error(
     "breaker_opened",
     "Too many holds: the route only annotates until somebody sets its mode.",
     "route",
@@ -248,7 +205,7 @@ BREAKER_OPENED = _error(
     "window_seconds",
     per_minute_max=0,
 )
-CUSTODY_RECOVERED = _info(
+CUSTODY_RECOVERED = info(
     "custody_recovered",
     "What the journal had in custody at the start.",
     "held",
@@ -258,20 +215,20 @@ CUSTODY_RECOVERED = _info(
 )
 
 # Evidence.
-SOURCE_LOST = _warning(
+SOURCE_LOST = warning(
     "source_lost",
     "An evidence source failed too often and is left alone; orders of patients it knows go on annotated.",
     "source",
     "reason",
 )
-SOURCE_RETURNED = _info("source_returned", "An evidence source answers again.", "source", per_minute_max=30)
-SOURCE_ANSWER_REFUSED = _warning(
+SOURCE_RETURNED = info("source_returned", "An evidence source answers again.", "source", per_minute_max=30)
+SOURCE_ANSWER_REFUSED = warning(
     "source_answer_refused",
     "A source answered with what is not to be trusted; nothing of it was used.",
     "source",
     "reason",
 )
-SOURCE_FAILED = _error(
+SOURCE_FAILED = error(
     "source_failed",
     "Asking a source raised; its answer counts as failed. Report it with these fields.",
     "source",
@@ -279,7 +236,7 @@ SOURCE_FAILED = _error(
     "reason",
     "where",
 )
-MISSED_HOLD_FOUND = _warning(
+MISSED_HOLD_FOUND = warning(
     "missed_hold_found",
     "An order that went on because a lookup failed would have been held: see `interceptor held list --retrospective`.",
     "route",
@@ -287,7 +244,7 @@ MISSED_HOLD_FOUND = _warning(
     "reason",
     per_minute_max=0,
 )
-RETROSPECTIVE_FAILED = _error(
+RETROSPECTIVE_FAILED = error(
     "retrospective_failed",
     "A message could not be decided again. Report it with these fields.",
     "number",
@@ -297,32 +254,32 @@ RETROSPECTIVE_FAILED = _error(
 )
 
 # Destinations.
-DESTINATION_CONNECTED = _info(
+DESTINATION_CONNECTED = info(
     "destination_connected", "The filler can be reached.", "destination", "away_seconds", per_minute_max=30
 )
-DESTINATION_LOST = _warning(
+DESTINATION_LOST = warning(
     "destination_lost", "The filler cannot be reached; placers wait or queue.", "destination", "reason"
 )
-ACKNOWLEDGMENT_MISMATCHED = _error(
+ACKNOWLEDGMENT_MISMATCHED = error(
     "acknowledgment_mismatched",
     "The filler acknowledged another message than the one in flight; the connection was dropped.",
     "destination",
     "reason",
 )
-ACKNOWLEDGMENT_TIMED_OUT = _warning(
+ACKNOWLEDGMENT_TIMED_OUT = warning(
     "acknowledgment_timed_out",
     "The filler did not answer in time; the connection was dropped.",
     "destination",
     "waited_seconds",
 )
-ANNOTATION_REFUSED = _warning(
+ANNOTATION_REFUSED = warning(
     "annotation_refused",
     "The filler refused an annotated message; the original was sent once.",
     "destination",
     "route",
     "code",
 )
-NOTICE_FAILED = _error(
+NOTICE_FAILED = error(
     "notice_failed",
     "The placer could not be told of an order that was held or released; the order itself goes on. Tell the orderer.",
     "route",
@@ -330,10 +287,10 @@ NOTICE_FAILED = _error(
     "reason",
     "where",
 )
-DELIVERY_RETRIED = _warning(
+DELIVERY_RETRIED = warning(
     "delivery_retried", "A message of ours is sent again.", "destination", "entry", "attempts", "reason"
 )
-DELIVERY_GIVEN_UP = _error(
+DELIVERY_GIVEN_UP = error(
     "delivery_given_up",
     "The filler refused a message for good; it waits among the dead letters.",
     "destination",
@@ -345,21 +302,21 @@ DELIVERY_GIVEN_UP = _error(
 )
 
 # Journal.
-JOURNAL_OPENED = _info(
+JOURNAL_OPENED = info(
     "journal_opened", "The journal is sound and has the schema that this version needs.", "schema", "entries"
 )
-JOURNAL_MIGRATED = _info("journal_migrated", "A migration was applied.", "migration")
-JOURNAL_UNAVAILABLE = _error(
+JOURNAL_MIGRATED = info("journal_migrated", "A migration was applied.", "migration")
+JOURNAL_UNAVAILABLE = error(
     "journal_unavailable",
     "The journal cannot write: nothing is held; look at disk space and permissions.",
     "error",
     "reason",
     "where",
 )
-JOURNAL_BROKEN = _error(
+JOURNAL_BROKEN = error(
     "journal_broken", "A commit failed with unknown outcome; the node restarts.", "error", "reason", "where"
 )
-JOURNAL_REPLACED = _error(
+JOURNAL_REPLACED = error(
     "journal_replaced",
     "A damaged journal was set aside and a new one begun; settle its held orders by hand.",
     "kept_as",
@@ -367,16 +324,16 @@ JOURNAL_REPLACED = _error(
 )
 
 # Degraded, control and libraries.
-NODE_DEGRADED = _error("node_degraded", "The node runs with a reduced promise.", "reason", per_minute_max=0)
-NODE_RECOVERED = _info("node_recovered", "The promise holds again.", "reason")
-CONTROL_COMMANDED = _info(
+NODE_DEGRADED = error("node_degraded", "The node runs with a reduced promise.", "reason", per_minute_max=0)
+NODE_RECOVERED = info("node_recovered", "The promise holds again.", "reason")
+CONTROL_COMMANDED = info(
     "control_commanded",
     "Somebody gave the running node a command that changes something.",
     "command",
     "actor",
     "result",
 )
-CONTROL_FAILED = _error(
+CONTROL_FAILED = error(
     "control_failed",
     "A command raised; the data path is not touched. Report it with these fields.",
     "command",
@@ -384,7 +341,7 @@ CONTROL_FAILED = _error(
     "reason",
     "where",
 )
-LIBRARY_WARNED = _warning(
+LIBRARY_WARNED = warning(
     "library_warned",
     "A library logged; its text is withheld because it may quote a message.",
     "library",
@@ -393,8 +350,11 @@ LIBRARY_WARNED = _warning(
     "where",
 )
 
-CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
-"""Every event above, in the order of this file."""
+CATALOGUE: tuple[Event, ...] = (
+    *(value for value in list(globals().values()) if isinstance(value, Event)),
+    *operation_events.CATALOGUE,
+)
+"""Every event above, in the order of this file, and those of the other files of events."""
 
 _WORD_SIZE_MAX: Final = 2000
 """Longest text value, in characters: a traceback's places fit; a message that slipped in is cut."""

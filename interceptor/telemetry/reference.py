@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from interceptor.telemetry.event import Level
 from interceptor.telemetry.events import CATALOGUE as EVENTS
-from interceptor.telemetry.events import Level
 from interceptor.telemetry.health import DegradedReason
 from interceptor.telemetry.metric_catalogue import CATALOGUE as METRICS
 

@@ -3,6 +3,7 @@
 Values only; `protocol.py`, `server.py` and `client.py` obey them.
 """
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -81,8 +82,8 @@ class ListenerOptions:
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Peers outside are refused; empty allows all."""
     backlog: int = 128
-    reuse_port: bool = False
-    """Let a second process listen on the same port: hand-over without refusals at an upgrade."""
+    adopted: tuple[socket.socket, ...] = ()
+    """Sockets that are bound to the address already, of a node that hands over; empty binds new ones."""
 
 
 def _ignore(*_: object) -> None:

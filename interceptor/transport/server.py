@@ -40,6 +40,7 @@ class MllpServer:
         self._connections: dict[MllpConnection, str] = {}
         self._counts_by_address: dict[str, int] = {}
         self._listeners: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
         self._is_accepting = True
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -52,6 +53,11 @@ class MllpServer:
         return tuple(self._connections)
 
     @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets, to be handed to another process; none from `stop_accepting` on."""
+        return tuple(self._sockets) if self._is_accepting else ()
+
+    @property
     def is_accepting(self) -> bool:
         """False from `stop_accepting` on."""
         return self._is_accepting
@@ -60,6 +66,7 @@ class MllpServer:
         """Bind every address of *host*; port 0 lets the system choose one for all of them."""
         loop = asyncio.get_running_loop()
         for listening in await _bind(host, port, self._limits, self._options):
+            self._sockets.append(listening)
             self.port = listening.getsockname()[1]
             server = await loop.create_server(
                 self._build_protocol,
@@ -181,6 +188,8 @@ async def serve(
 
 async def _bind(host: str, port: int, limits: ListenerOptions, options: ConnectionOptions) -> list[socket.socket]:
     """One bound socket for each address of *host*, with the options that accepted sockets inherit (Linux)."""
+    if limits.adopted:
+        return list(limits.adopted)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
@@ -192,8 +201,6 @@ async def _bind(host: str, port: int, limits: ListenerOptions, options: Connecti
             listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             bound.append(listening)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if limits.reuse_port:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             set_liveness(listening, options)

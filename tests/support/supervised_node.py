@@ -98,6 +98,11 @@ class SupervisedNode:
         self._ended.add(pid)
         return True
 
+    def ask_supervisor(self, number: signal.Signals) -> None:
+        """Send a signal to the supervisor, not to the node."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def until_started(self) -> None:
         """Return when there is a node process that nobody has killed or asked to stop."""
         await _until(lambda: self.pid() is not None, "no node was started")

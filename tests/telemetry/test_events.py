@@ -10,15 +10,14 @@ from dataclasses import replace
 
 import pytest
 
+from interceptor.telemetry.event import Event, Level
 from interceptor.telemetry.events import (
     CATALOGUE,
     CONNECTION_REFUSED,
     ORDER_HELD,
     ORDER_RELEASED_UNREVIEWED,
-    Event,
     EventError,
     EventLog,
-    Level,
 )
 from interceptor.telemetry.log import LineWriter, LogStyle, build_event_log, capture_library_logs
 from interceptor.telemetry.redaction import Phi

@@ -245,24 +245,25 @@ class TestListening:
                 ):
                     pytest.fail("listening twice")
 
-    async def test_reuse_port_lets_a_second_listener_take_over(self) -> None:
-        limits = ListenerOptions(reuse_port=True)
-        async with listening(limits=limits) as old:
+    async def test_a_second_listener_takes_over_the_socket_with_the_connections_that_wait_in_it(self) -> None:
+        async with listening() as old:
+            limits = ListenerOptions(adopted=tuple(one.dup() for one in old.server.sockets))
             new = Recorder(answer)
 
             def connection_made(connection: object) -> Recorder:
                 new.connection = connection  # type: ignore[assignment]  # an MllpConnection
                 return new
 
-            async with serve(
-                "127.0.0.1", old.port, connection_made=connection_made, options=ConnectionOptions(), limits=limits
-            ) as server:
-                assert server.port == old.port
-                old.server.stop_accepting()
-                async with RawPeer.connect(server.port) as peer:
-                    peer.send(encode_frame(ORDER))
-                    assert await peer.read_content() == b"ACK " + ORDER
-                assert new.contents == [ORDER]
+            old.server.stop_accepting()
+            assert old.server.sockets == ()
+            async with RawPeer.connect(old.port) as waiting:
+                waiting.send(encode_frame(ORDER))
+                async with serve(
+                    "127.0.0.1", old.port, connection_made=connection_made, options=ConnectionOptions(), limits=limits
+                ) as server:
+                    assert server.port == old.port
+                    assert await waiting.read_content() == b"ACK " + ORDER
+            assert new.contents == [ORDER]
 
     async def test_localhost_listens_on_every_family_it_has(self) -> None:
         async with serve(

@@ -1,0 +1,21 @@
+"""The log events of starting, watching, reloading and replacing a node; see `events.py`."""
+
+from interceptor.telemetry.event import Event, error, info
+
+PROCESS_STALLED = error(
+    "process_stalled",
+    "The node's event loop is silent: no order is taken. After `watchdog_seconds` it is ended and started again.",
+    "process",
+    "pid",
+    "silent_seconds",
+)
+HANDOVER_ENDED = info("handover_ended", "A fresh node has taken over from the running one.", "was", "pid", "seconds")
+HANDOVER_FAILED = error(
+    "handover_failed",
+    "A fresh node could not take over; the earlier one runs on. Its own log says why.",
+    "exit_code",
+)
+HANDOVER_ASKED = info("handover_asked", "A fresh node is ready to take over: this one drains.", "listeners")
+
+CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
+"""Every event above, in the order of this file."""
