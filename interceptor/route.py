@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator,
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -132,13 +133,13 @@ class _Decider:
     ) -> MessageDecision:
         """Decide now; raises EvidenceNeeded when a source has to be asked first."""
         began = time.perf_counter()
-        siblings = (*self._recent.find(at=as_of), *waiting)
         decision = decide_message(
             view,
             content=self._content,
             evidence=evidence,
             as_of=as_of,
-            waiting=siblings,
+            waiting=waiting,
+            gone=partial(self._recent.find, at=as_of),
             ours=self._ours,
             withdrawn=withdrawn,
             window_seconds=self._window_seconds,

@@ -5,7 +5,7 @@ says still wait or have just left. Facts stay lazy: an order alone in its messag
 decided without asking for its set.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -87,6 +87,7 @@ class _Known:
     """What the caller knows of orders that arrived before; see `decide_message`."""
 
     waiting: Sequence[SetMember]
+    gone: Callable[[str], Sequence[SetMember]]
     ours: Container[str]
     reviewed: Container[str]
     withdrawn: Container[str]
@@ -131,6 +132,7 @@ def decide_message(
     as_of: datetime,
     arrived_at: datetime | None = None,
     waiting: Sequence[SetMember] = (),
+    gone: Callable[[str], Sequence[SetMember]] = lambda _set_key: (),
     ours: Container[str] = (),
     reviewed: Container[str] = (),
     withdrawn: Container[str] = (),
@@ -144,7 +146,8 @@ def decide_message(
         evidence: What the evidence sources answered; None when they were not asked yet.
         as_of: The time of the decision, to which ages, dates and starts are compared.
         arrived_at: When the message arrived; None when that is `as_of`.
-        waiting: Earlier orders that wait, are held, or left a moment ago; of any set.
+        waiting: Earlier orders that wait or are held; of any set.
+        gone: The orders of a set that left a moment ago; asked only about the sets of this message's orders.
         ours: Keys of orders that the filler never saw: a change to one of them is decided as a new order.
         reviewed: Keys of orders that a reviewer has released.
         withdrawn: Keys of orders of this message that count no more for their set (cancelled or changed since).
@@ -158,6 +161,7 @@ def decide_message(
         return _NO_ORDERS
     known = _Known(
         waiting=waiting,
+        gone=gone,
         ours=ours,
         reviewed=reviewed,
         withdrawn=withdrawn,
@@ -170,7 +174,7 @@ def decide_message(
     for order in orders:
         order.control = _control(order, replaced, known)
         order.member = _find_member(view, order, known)
-    completing = _judge(orders, known) if len(orders) > 1 or waiting else frozenset()
+    completing = _judge(orders, known)
     return MessageDecision(
         orders=tuple(
             [
@@ -324,7 +328,9 @@ def _judge(orders: Sequence[_Order], known: _Known) -> frozenset[int]:
     for key in dict.fromkeys(order.member.set_key for order in orders if order.member is not None):
         own = [(order, order.member) for order in orders if order.member is not None and order.member.set_key == key]
         own_keys = {member.order_key for _, member in own}
-        of_set = [one for one in known.waiting if one.set_key == key]
+        of_set = [*known.gone(key), *(one for one in known.waiting if one.set_key == key)]
+        if not of_set and len(orders) == 1:
+            continue
         counting = counting_members(of_set, at=known.arrived_at, window_seconds=known.window_seconds)
         earlier = [one for one in counting if one.order_key not in own_keys]
         judged = judge_set((*earlier, *(member for _, member in own)))

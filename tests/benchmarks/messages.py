@@ -39,10 +39,10 @@ def build_admission() -> bytes:
 
 
 def build_order(procedure: bytes, reason: bytes, *, size: int = 1000) -> bytes:
-    """ORM^O01 with one order for *procedure*, filled with notes up to about *size* bytes."""
+    """ORM^O01 with one order for *procedure*, filled with notes up to about *size* bytes; each of another patient."""
     message = (
         _header(b"ORM^O01^ORM_O01")
-        + _PATIENT % b"2"
+        + _PATIENT % NUMBER
         + (b"ORC|NW|P" + NUMBER + b"^EHR||||||^^^20260106080000^^R||20260105101400|||1234^PROVIDER^ONE^^^DR\r")
         + (b"OBR|1|P" + NUMBER + b"^EHR||" + procedure + b"|||||||||||1234^PROVIDER^ONE^^^DR")
         + (b"|||||||||||^^^20260106080000^^R||||" + reason + b"\r")
