@@ -69,6 +69,13 @@ def journal_path(data_directory: Path) -> Path:
     return data_directory / "journal" / "journal.db"
 
 
+def state_limit_after(
+    states: Sequence[OrderState], limit: int, after: EntryId | None
+) -> tuple[str, int, EntryId | None]:
+    """The parameters of `sqlite_entry.ENTRIES_IN_STATES`."""
+    return sqlite_entry.state_list(states), min(limit, ROWS_MAX), after
+
+
 class SqliteJournal:
     """`port.Journal` on one SQLite file. The methods are described there; `side_tables` is for other parts' tables."""
 
@@ -143,8 +150,7 @@ class SqliteJournal:
 
     async def entry(self, entry_id: EntryId) -> Entry | None:
         """One order by our number."""
-        found = await self._entries(sqlite_entry.ENTRY_BY_ID, (entry_id,))
-        return found[0] if found else None
+        return next(iter(await self._entries(sqlite_entry.ENTRY_BY_ID, (entry_id,))), None)
 
     async def open_entries(self) -> tuple[Entry, ...]:
         """All orders that are PARKED, HELD or QUEUED, in the order they were taken."""
@@ -154,13 +160,11 @@ class SqliteJournal:
         self, *, states: Sequence[OrderState], limit: int = 1000, after: EntryId | None = None
     ) -> tuple[Entry, ...]:
         """Orders in these states, the earliest deadline first."""
-        names = sqlite_entry.state_list(states)
-        return await self._entries(sqlite_entry.ENTRIES_IN_STATES, (names, min(limit, ROWS_MAX), after))
+        return await self._entries(sqlite_entry.ENTRIES_IN_STATES, state_limit_after(states, limit, after))
 
     async def latest_entry_for(self, order_key: str) -> Entry | None:
         """The newest entry of this order."""
-        found = await self._entries(sqlite_entry.ENTRY_LATEST_OF_ORDER, (storable_text(order_key),))
-        return found[0] if found else None
+        return next(iter(await self._entries(sqlite_entry.ENTRY_LATEST_OF_ORDER, (storable_text(order_key),))), None)
 
     async def has_gone(self, order_key: str) -> bool:
         """Whether the filler has this order, as far as decisions tell."""
@@ -313,15 +317,15 @@ class SqliteJournal:
         self, *, entry_id: EntryId | None = None, after: int = 0, limit: int = 1000
     ) -> tuple[AuditRow, ...]:
         """Links of the chain behind one, oldest first."""
-        read = partial(sqlite_entry.audit_rows, entry_id=entry_id, after=after, limit=min(limit, ROWS_MAX))
-        return await self._readers.read(read)
+        rows = sqlite_entry.audit_rows
+        return await self._readers.read(partial(rows, entry_id=entry_id, after=after, limit=min(limit, ROWS_MAX)))
 
     async def probe(self, *, at: datetime) -> None:
         """Write and commit one row, as a new message would: on a disk that is nearly full it is refused too."""
         await self._writer.submit(partial(sqlite_restore.note_probe, at=at), takes_custody=True)
 
-    async def _entries(self, query: str, parameters: tuple[object, ...]) -> tuple[Entry, ...]:
-        return await self._readers.read(partial(sqlite_entry.read_entries, query=query, parameters=parameters))
+    async def _entries(self, query: str, values: tuple[object, ...]) -> tuple[Entry, ...]:
+        return await self._readers.read(partial(sqlite_entry.read_entries, query=query, parameters=values))
 
 
 @asynccontextmanager
