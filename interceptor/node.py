@@ -46,6 +46,7 @@ from interceptor.recovery import load_custody, load_modes, pause_if_restored
 from interceptor.review.registry_desk import RegistryDesk
 from interceptor.route import Route, RouteWiring, build_route, end_of_wait, mode_changer, would_be_held
 from interceptor.sources import Evidence, SourceWiring, open_evidence
+from interceptor.synthetic import run_synthetic
 from interceptor.telemetry.events import (
     EventLog,
 )
@@ -265,6 +266,11 @@ async def _run_watches(
     )
     parts.run(timer.run(), name="hold-timer")
     parts.run(watch_loop(health=parts.health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")
+    if interval_seconds := parts.config.synthetic.interval_seconds:
+        synthetic = run_synthetic(
+            routes, interval_seconds=interval_seconds, metrics=parts.metrics.synthetic, now=utc_now, log=parts.log
+        )
+        parts.run(synthetic, name="synthetic")
     gates = {name: route.gate for name, route in routes.items()}
     gauges = Gauges(custody, gates, metrics=parts.metrics, health=parts.health, now=utc_now, log=parts.log)
     await gauges.look()

@@ -22,6 +22,7 @@ from interceptor.evidence.retrospective import Outcome
 from interceptor.feed import FeedResult
 from interceptor.journal.sqlite import SqliteJournal
 from interceptor.lifetime import Tasks
+from interceptor.synthetic import SyntheticResult
 from interceptor.telemetry.events import (
     CONFIG_LOADED,
     NODE_FAILED,
@@ -94,6 +95,8 @@ def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
         feeds=tuple(config.feed),
         feed_results=tuple(FeedResult),
         registry_results=tuple(RegistryResult),
+        synthetic_results=tuple(SyntheticResult),
+        sends_synthetic=config.synthetic.interval_seconds > 0,
     )
     return Metrics(labels, version=__version__, started_at=utc_now())
 

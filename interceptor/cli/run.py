@@ -32,16 +32,18 @@ def run(
     A configuration that cannot be used is printed with every problem; exit 2.
     """
     from interceptor.config.load import ConfigError, load_config
+    from interceptor.telemetry.event import Level
     from interceptor.telemetry.log import LineWriter, LogStyle, build_event_log
 
     try:
         loaded = load_config(config)
     except ConfigError as error:
         refuse(str(error), code=ExitCode.WRONG_USE)
-    style = LogStyle.CONSOLE if sys.stderr.isatty() else LogStyle.JSON
+    console = loaded.log.format == "console" or (loaded.log.format == "auto" and sys.stderr.isatty())
+    style = LogStyle.CONSOLE if console else LogStyle.JSON
     writer = LineWriter(sys.stderr)
     try:
-        log = build_event_log(writer, style=style)
+        log = build_event_log(writer, style=style, level=Level(loaded.log.level))
         if node_only:
             code = _run_node(loaded, log, take_over=take_over)
         else:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from interceptor.config.address import Address
 from interceptor.config.load import describe_range
+from interceptor.config.observe import LogTable, SyntheticTable
 from interceptor.config.schema import (
     DestinationTable,
     FeedTable,
@@ -62,6 +63,8 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("feed.NAME.tolerances", TolerancesTable),
     ("fhir.NAME", FhirTable),
     ("metrics", MetricsTable),
+    ("log", LogTable),
+    ("synthetic", SyntheticTable),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
+from interceptor.config.observe import LogTable, SyntheticTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
 
 RouteMode = Literal["shadow", "annotate", "enforce"]
@@ -294,6 +295,10 @@ class Config(Table):
     """[registry]"""
     feed: Mapping[Name, FeedTable] = Field(default_factory=dict)
     """[feed.NAME]"""
+    log: LogTable = LogTable()
+    """[log]"""
+    synthetic: SyntheticTable = SyntheticTable()
+    """[synthetic]"""
 
     @property
     def has_registry(self) -> bool:

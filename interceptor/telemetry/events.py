@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from interceptor.telemetry import operation_events
-from interceptor.telemetry.event import Event, error, info, warning
+from interceptor.telemetry.event import Event, Level, cut, error, info, is_plain, warning
 from interceptor.telemetry.event_window import EventWindow
 
 # The processes.
@@ -94,6 +94,13 @@ CONTROL_ID_REUSED = warning(
 )
 MESSAGE_LEFT_UNANSWERED = warning(
     "message_left_unanswered", "The placer got no acknowledgment and will send again.", "route", "reason"
+)
+
+SYNTHETIC_FAILED = warning(
+    "synthetic_failed",
+    "The order that we send ourselves was not decided and accepted in time: real ones would not be either.",
+    "route",
+    "result",
 )
 
 # Deciding.
@@ -356,10 +363,6 @@ CATALOGUE: tuple[Event, ...] = (
 )
 """Every event above, in the order of this file, and those of the other files of events."""
 
-_WORD_SIZE_MAX: Final = 2000
-"""Longest text value, in characters: a traceback's places fit; a message that slipped in is cut."""
-_SEQUENCE_COUNT_MAX: Final = 50
-
 
 class EventError(AssertionError):
     """Our own mistake in logging; raised in tests only. Names the event and the field, never the value."""
@@ -380,12 +383,19 @@ class EventLog:
     """
 
     def __init__(
-        self, write: WriteEvent, *, strict: bool = False, monotonic: Callable[[], float] = time.monotonic
+        self,
+        write: WriteEvent,
+        *,
+        strict: bool = False,
+        level: Level = Level.INFO,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*level*: the least that is written."""
+        self._levels = _LEVELS[_LEVELS.index(level) :]
         self._write = write
         self._strict = strict
         self._monotonic = monotonic
-        self._windows: dict[str, EventWindow] = {}
+        self._windows: dict[tuple[str, ...], EventWindow] = {}
 
     def event(self, event: Event, /, **fields: object) -> None:
         """Write *event* with these of its fields.
@@ -396,29 +406,35 @@ class EventLog:
         if event not in _CATALOGUED:
             self._refuse(f"event {event.name} is not in the catalogue")
             return
+        if event.level not in self._levels:
+            return
         allowed: dict[str, object] = {}
         for name, value in fields.items():
             if name not in event.fields:
                 self._refuse(f"event {event.name} has no field {name}")
-            elif not _is_plain(value):
+            elif not is_plain(value):
                 self._refuse(f"field {name} of event {event.name} is a {type(value).__name__}, not a number or a word")
             else:
-                allowed[name] = _cut(value)
-        suppressed = self._suppressed(event)
+                allowed[name] = cut(value)
+        suppressed = self._suppressed(event, allowed)
         if suppressed is None:
             return
         if suppressed:
             allowed["suppressed"] = suppressed
         self._write(event.level.value, event.name, allowed)
 
-    def _suppressed(self, event: Event) -> int | None:
+    def _suppressed(self, event: Event, fields: Mapping[str, object]) -> int | None:
         """How many were left out since the last one written; None when this one is to be left out too."""
         if not event.per_minute_max:
             return 0
         now = self._monotonic()
-        window = self._windows.get(event.name)
+        # One placer's flood must not hide what happens to another: windows are apart where these fields differ.
+        key = (event.name, *(str(fields.get(name, "")) for name in _APART_BY))
+        if key not in self._windows and len(self._windows) >= _WINDOWS_MAX:
+            key = (event.name,)
+        window = self._windows.get(key)
         if window is None:
-            window = self._windows[event.name] = EventWindow(now)
+            window = self._windows[key] = EventWindow(now)
         return window.admit(now, event.per_minute_max)
 
     def _refuse(self, problem: str) -> None:
@@ -426,22 +442,9 @@ class EventLog:
             raise EventError(problem)
 
 
+_APART_BY: Final = ("route", "destination", "source", "feed", "reason", "error", "where")
+"""Fields whose values are configured names, words of closed sets or places in the code: few, whatever peers send."""
+_WINDOWS_MAX: Final = 2000
+_LEVELS: Final = tuple(Level)
+"""Least first."""
 _CATALOGUED: Final = frozenset(CATALOGUE)
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain_one(each) for each in value)
-    return _is_plain_one(value)
-
-
-def _is_plain_one(value: object) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _cut(value: object) -> object:
-    if isinstance(value, str):
-        return str(value)[:_WORD_SIZE_MAX]
-    if isinstance(value, (list, tuple)):
-        return [_cut(each) for each in value[:_SEQUENCE_COUNT_MAX]]
-    return value

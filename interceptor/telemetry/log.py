@@ -16,6 +16,7 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import Processor
 
+from interceptor.telemetry.event import Level
 from interceptor.telemetry.events import LIBRARY_WARNED, EventLog
 from interceptor.telemetry.redaction import describe_error
 
@@ -67,8 +68,17 @@ class LineWriter:
                 self._on_dropped()
 
 
-def build_event_log(writer: LineWriter, *, style: LogStyle = LogStyle.JSON, strict: bool = False) -> EventLog:
-    """Build the event log of a process. Each line has `at` (UTC, RFC 3339), `level`, `event` and its fields."""
+def build_event_log(
+    writer: LineWriter, *, style: LogStyle = LogStyle.JSON, level: Level = Level.INFO, strict: bool = False
+) -> EventLog:
+    """Build the event log of a process. Each line has `at` (UTC, RFC 3339), `level`, `event` and its fields.
+
+    Args:
+        writer: Where lines go.
+        style: How they look.
+        level: The least that is written.
+        strict: Raise on an event or field that is not in the catalogue; for tests.
+    """
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if style is LogStyle.JSON
@@ -80,7 +90,7 @@ def build_event_log(writer: LineWriter, *, style: LogStyle = LogStyle.JSON, stri
         entry = stamp(None, level, {"level": level, "event": name, **fields})
         writer.write_line(str(renderer(None, level, entry)))
 
-    return EventLog(write, strict=strict)
+    return EventLog(write, strict=strict, level=level)
 
 
 class _LibraryHandler(logging.Handler):

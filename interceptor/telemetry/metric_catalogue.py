@@ -148,6 +148,19 @@ LAST_MESSAGE_TIMESTAMP_SECONDS = _gauge(
     "older than the feed is ever quiet",
     "route",
 )
+SYNTHETIC_MESSAGES_TOTAL = _counter(
+    "interceptor_synthetic_messages_total",
+    "Orders of our own that went through a route as far as the decision, by what became of them; no part of the traffic's metrics.",
+    "not_decided or late increases",
+    "route",
+    "result",
+)
+SYNTHETIC_LAST_SUCCESS_TIMESTAMP_SECONDS = _gauge(
+    "interceptor_synthetic_last_success_timestamp_seconds",
+    "When the last one was decided and accepted; until the first one, when the node started; NaN when none are sent.",
+    "older than 5 minutes",
+    "route",
+)
 CONTROL_ID_REUSES_TOTAL = _counter(
     "interceptor_control_id_reuses_total", "Same control id, other bytes: treated as new.", "any increase", "route"
 )

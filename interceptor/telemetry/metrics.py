@@ -58,6 +58,8 @@ class MetricLabels:
         sources, lookup_statuses, source_results: Configured evidence sources, and how they can answer.
         retrospective_results: What can come of deciding again.
         feeds, feed_results, registry_results: Configured feeds, what becomes of their messages, how the registry answers.
+        synthetic_results: What can become of a synthetic order.
+        sends_synthetic: Whether there are any.
     """
 
     routes: Sequence[str]
@@ -79,6 +81,8 @@ class MetricLabels:
     feeds: Sequence[str] = ()
     feed_results: Sequence[str] = ()
     registry_results: Sequence[str] = ()
+    synthetic_results: Sequence[str] = ()
+    sends_synthetic: bool = False
 
 
 class Counters:
@@ -213,6 +217,23 @@ class RouteMetrics:
             child.set(1 if name == mode else 0)
 
 
+class SyntheticMetrics:
+    """The metrics of a route's synthetic orders."""
+
+    def __init__(self, families: _Families, route: str, labels: MetricLabels, *, started_at: datetime) -> None:
+        self._messages = Counters(
+            families.counter(catalogue.SYNTHETIC_MESSAGES_TOTAL), fixed=(route,), words=(labels.synthetic_results,)
+        )
+        self._last_success = families.gauge(catalogue.SYNTHETIC_LAST_SUCCESS_TIMESTAMP_SECONDS).labels(route)
+        self._last_success.set(started_at.timestamp() if labels.sends_synthetic else math.nan)
+
+    def show(self, result: str, *, at: datetime) -> None:
+        """One ended with this result, "ok" or another word of the set."""
+        self._messages.count(result)
+        if result == "ok":
+            self._last_success.set(at.timestamp())
+
+
 class DestinationMetrics:
     """The metrics of one destination: how the filler answers, and what waits for it."""
 
@@ -300,6 +321,9 @@ class Metrics:
         self._policy_info = families.gauge(catalogue.POLICY_INFO)
         self.routes: Mapping[str, RouteMetrics] = {
             route: RouteMetrics(families, route, labels, started_at=started_at) for route in labels.routes
+        }
+        self.synthetic: Mapping[str, SyntheticMetrics] = {
+            route: SyntheticMetrics(families, route, labels, started_at=started_at) for route in labels.routes
         }
         self.destinations: Mapping[str, DestinationMetrics] = {
             destination: DestinationMetrics(families, destination, labels) for destination in labels.destinations

@@ -38,7 +38,8 @@ def free_port() -> int:
 def node_config(folder: Path, *, filler_port: int, **changes: Any) -> Config:
     """A configuration with one route "orders" and one destination "ris"; *changes* go into the route's table.
 
-    Keys that begin with "hold_" go into [hold], with "destination_" into the destination, "node_" into [node].
+    Keys that begin with "hold_" go into [hold], with "destination_" into the destination, "node_" into [node],
+    "synthetic_" into [synthetic].
     """
     route: dict[str, Any] = {"listen": "127.0.0.1:0", "destination": "ris", "mode": "enforce"}
     tables: dict[str, dict[str, Any]] = {
@@ -48,6 +49,7 @@ def node_config(folder: Path, *, filler_port: int, **changes: Any) -> Config:
             "ack_timeout_seconds": 5.0,
             "reconnect_seconds_max": 0.5,
         },
+        "synthetic": {},
         "node": {"data_directory": folder, "drain_seconds": 5.0, "control_socket": folder / "c" / "s"},
     }
     for key, value in changes.items():
@@ -63,6 +65,7 @@ def node_config(folder: Path, *, filler_port: int, **changes: Any) -> Config:
             "route": {"orders": route},
             "destination": {"ris": tables["destination"]},
             "hold": tables["hold"],
+            "synthetic": tables["synthetic"],
         }
     )
 

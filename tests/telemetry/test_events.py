@@ -84,10 +84,37 @@ def test_a_repeated_event_is_thinned_out_and_the_next_one_tells_how_many(lines: 
         log.event(CONNECTION_REFUSED, route="imaging", reason="refused_limit")
     assert len(lines) == CONNECTION_REFUSED.per_minute_max
     now[0] = 60.0
-    log.event(CONNECTION_REFUSED, route="imaging")
-    log.event(CONNECTION_REFUSED, route="imaging")
-    assert lines[-2][2] == {"route": "imaging", "suppressed": 7}
-    assert lines[-1][2] == {"route": "imaging"}
+    for _ in range(2):
+        log.event(CONNECTION_REFUSED, route="imaging", reason="refused_limit")
+    told = {"route": "imaging", "reason": "refused_limit"}
+    assert lines[-2][2] == {**told, "suppressed": 7}
+    assert lines[-1][2] == told
+
+
+def test_a_flood_on_one_route_does_not_hide_what_happens_on_another(lines: Lines) -> None:
+    log = EventLog(lines.write, strict=True, monotonic=lambda: 0.0)
+    for _ in range(100):
+        log.event(CONNECTION_REFUSED, route="noisy", peer="10.0.0.9", reason="limit")
+    log.event(CONNECTION_REFUSED, route="quiet", peer="10.0.0.9", reason="limit")
+    log.event(CONNECTION_REFUSED, route="noisy", peer="10.0.0.9", reason="address_not_allowed")
+    told = [(fields["route"], fields["reason"]) for _, _, fields in lines]
+    assert told == [("noisy", "limit")] * 30 + [("quiet", "limit"), ("noisy", "address_not_allowed")]
+
+
+def test_however_many_words_there_are_the_limits_stay_in_bounded_memory(lines: Lines) -> None:
+    log = EventLog(lines.write, strict=True, monotonic=lambda: 0.0)
+    for number in range(5000):
+        log.event(CONNECTION_REFUSED, route=f"r{number}", reason="limit")
+    assert len(log._windows) == 2001
+    assert len(lines) == 2000 + 30
+
+
+@pytest.mark.parametrize(("level", "written"), [(Level.INFO, 2), (Level.WARNING, 1), (Level.ERROR, 0)])
+def test_lesser_levels_than_the_configured_one_are_left_out(lines: Lines, level: Level, written: int) -> None:
+    log = EventLog(lines.write, strict=True, level=level)
+    log.event(ORDER_HELD, entry=1)
+    log.event(ORDER_RELEASED_UNREVIEWED, entry=1)
+    assert len(lines) == written
 
 
 @pytest.mark.hazard("H2")
