@@ -54,6 +54,7 @@ from interceptor.telemetry.health import Health
 from interceptor.telemetry.http import serve_status
 from interceptor.telemetry.loop_watch import watch_loop
 from interceptor.telemetry.metrics import Metrics
+from interceptor.webhook_wiring import running_webhooks, webhook_commands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,12 +155,14 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         **build_commands(parts, custody, routes, modes, destinations=destinations, wake=wake),
         **registry_desk.handlers(),
         **evidence.handlers(),
+        **webhook_commands(parts),
     }
     await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=failure_teller(parts)))
     for name, destination in destinations.items():
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
+    await stack.enter_async_context(running_webhooks(parts))
     parts.run(recorder.run(), name="recorder")
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")

@@ -22,6 +22,7 @@ from interceptor.evidence.retrospective import Outcome
 from interceptor.feed import FeedResult
 from interceptor.journal.sqlite import SqliteJournal
 from interceptor.lifetime import Tasks
+from interceptor.review.webhook_sender import DeliveryResult
 from interceptor.synthetic import SyntheticResult
 from interceptor.telemetry.events import (
     CONFIG_LOADED,
@@ -97,6 +98,7 @@ def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
         registry_results=tuple(RegistryResult),
         synthetic_results=tuple(SyntheticResult),
         sends_synthetic=config.synthetic.interval_seconds > 0,
+        notification_results=tuple(DeliveryResult),
     )
     return Metrics(labels, version=__version__, started_at=utc_now())
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from interceptor.config.schema import Config, FhirTable
+from interceptor.config.secret import read_secret
 from interceptor.context.code_table import CodeTables
 from interceptor.context.patient import PatientEvidence
 from interceptor.context.vocabulary import LookupStatus
@@ -62,7 +63,6 @@ from interceptor.telemetry.redaction import describe_error
 
 LIST_COUNT_MAX = 1000
 _REFUSED = frozenset({FhirReason.WRONG_PATIENT, FhirReason.AMBIGUOUS_PATIENT, FhirReason.OFF_ORIGIN} | OF_THE_RECORD)
-_SECRET_SIZE_MAX = 65_536
 _NOBODY_ANSWERS = PatientEvidence(lookup=LookupStatus.FAILED)
 
 
@@ -189,7 +189,7 @@ async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
     """All sources of the configuration, for the length of the block.
 
     Raises:
-        FhirSetupError: A secret, key or certificate cannot be used.
+        FhirSetupError, SecretError: A secret, key or certificate cannot be used.
     """
     sources = Sources(wiring)
     async with running_tasks() as tasks, AsyncExitStack() as stack:
@@ -239,7 +239,7 @@ def fhir_settings(
     """One [fhir.NAME] as values, its secrets read.
 
     Raises:
-        FhirSetupError: A secret cannot be read.
+        SecretError: A secret cannot be read.
     """
     return FhirSettings(
         name=name,
@@ -277,14 +277,24 @@ def fhir_settings(
 
 
 def _login(name: str, table: FhirTable, environment: Mapping[str, str]) -> str | BackendLogin | None:
-    token = _secret(name, "bearer_token", table.bearer_token_file, table.bearer_token_env, environment)
+    token = read_secret(
+        f"fhir.{name}.bearer_token",
+        file=table.bearer_token_file,
+        variable=table.bearer_token_env,
+        environment=environment,
+    )
     if token is not None:
         # A token with anything else in it would end the header and begin another.
         if not token.isascii() or not token.isprintable() or " " in token:
             message = f"fhir.{name}.bearer_token: is no token: it has spaces or control characters"
             raise FhirSetupError(message)
         return token
-    key = _secret(name, "private_key", table.private_key_file, table.private_key_env, environment)
+    key = read_secret(
+        f"fhir.{name}.private_key",
+        file=table.private_key_file,
+        variable=table.private_key_env,
+        environment=environment,
+    )
     if key is None or table.client_id is None or table.token_url is None:
         return None
     return BackendLogin(
@@ -294,25 +304,6 @@ def _login(name: str, table: FhirTable, environment: Mapping[str, str]) -> str |
         key_id=table.key_id,
         scope=table.scope,
     )
-
-
-def _secret(name: str, key: str, file: Path | None, variable: str | None, environment: Mapping[str, str]) -> str | None:
-    """A secret without the white space around it; None where none is configured."""
-    if file is not None:
-        try:
-            content = file.read_text(encoding="utf-8")[:_SECRET_SIZE_MAX].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"fhir.{name}.{key}_file: cannot be read ({type(error).__name__})"
-            raise FhirSetupError(message) from None
-        where = f"{key}_file"
-    elif variable is not None:
-        content, where = environment.get(variable, "").strip(), f"{key}_env"
-    else:
-        return None
-    if not content:
-        message = f"fhir.{name}.{where}: is empty"
-        raise FhirSetupError(message)
-    return content
 
 
 def _text(path: Path | None) -> str | None:
@@ -358,7 +349,7 @@ async def open_evidence(
     """All sources, and the check of what went on without them; *tables* and *decide* as in `RetrospectiveParts`.
 
     Raises:
-        FhirSetupError: A secret, key or certificate cannot be used.
+        FhirSetupError, SecretError: A secret, key or certificate cannot be used.
     """
     async with open_sources(wiring) as sources:
         retrospective = _build_retrospective(wiring, sources, tables=tables, decide=decide)

@@ -83,16 +83,23 @@ def _list_unmapped(config: Path, *, as_json: bool) -> None:
 
 
 def _find_login_problems(config: "Config") -> "Iterator[str]":
-    """Secrets, keys and certificates of the FHIR servers that could not be used."""
+    """Secrets, keys and certificates of FHIR servers and webhooks that could not be used."""
     import os
 
+    from interceptor.config.secret import SecretError
     from interceptor.evidence.fhir_connect import FhirSetupError, check_settings
     from interceptor.sources import fhir_settings
+    from interceptor.webhook_wiring import read_webhook
 
     for name, table in config.fhir.items():
         try:
             check_settings(fhir_settings(name, table, egfr_codes=(), environment=os.environ))
-        except FhirSetupError as error:
+        except (FhirSetupError, SecretError) as error:
+            yield str(error)
+    for name, webhook in config.webhook.items():
+        try:
+            read_webhook(name, webhook, os.environ)
+        except SecretError as error:
             yield str(error)
 
 

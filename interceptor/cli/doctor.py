@@ -73,6 +73,7 @@ def _probe_fhir(config: "Config") -> Iterator["ProbeFinding"]:
     import time
 
     from interceptor.cli import host_probe
+    from interceptor.config.secret import SecretError
     from interceptor.evidence.fhir_connect import FhirClock, FhirSetupError, probe
     from interceptor.evidence.fhir_failure import FhirFailure
     from interceptor.sources import fhir_settings
@@ -83,7 +84,7 @@ def _probe_fhir(config: "Config") -> Iterator["ProbeFinding"]:
         try:
             settings = fhir_settings(name, table, egfr_codes=(), environment=os.environ)
             capability = asyncio.run(probe(settings, clock=clock))
-        except FhirSetupError as error:
+        except (FhirSetupError, SecretError) as error:
             yield host_probe.bad(subject, str(error))
         except FhirFailure as failure:
             # The node starts and runs all the same: a source that is away fails its lookups, no order.

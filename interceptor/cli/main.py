@@ -20,9 +20,25 @@ from interceptor.cli import (
     registry,
     run,
     send,
+    webhook,
 )
 
-COMMAND_GROUPS = (demo, run, check, doctor, explain, policy, inspect, held, mode, journal, registry, send, listen)
+COMMAND_GROUPS = (
+    demo,
+    run,
+    check,
+    doctor,
+    explain,
+    policy,
+    inspect,
+    held,
+    mode,
+    journal,
+    registry,
+    webhook,
+    send,
+    listen,
+)
 """In the order of the help page: what a newcomer needs first."""
 
 

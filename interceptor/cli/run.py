@@ -75,6 +75,7 @@ def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
         refuse("Assertions are switched off (python -O): the node's own checks would not run.", code=ExitCode.WRONG_USE)
     from interceptor.child import EXIT_CANNOT_START
     from interceptor.config.mappings import MappingsError
+    from interceptor.config.secret import SecretError
     from interceptor.control.protocol import ControlError
     from interceptor.evidence.fhir_connect import FhirSetupError
     from interceptor.journal.port import JournalError
@@ -93,7 +94,7 @@ def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(node)
-    except (JournalError, ControlError, FhirSetupError, OSError) as error:
+    except (JournalError, ControlError, FhirSetupError, SecretError, OSError) as error:
         sys.stderr.write(f"The node could not start: {error}\n")
         return EXIT_CANNOT_START
 

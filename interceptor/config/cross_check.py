@@ -28,6 +28,9 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
         yield from _check_feed(name, feed, routes, destinations)
     for name, server in _tables(document.get("fhir")):
         yield from _check_fhir(name, server)
+    for name, webhook in _tables(document.get("webhook")):
+        if ("secret_file" in webhook) == ("secret_env" in webhook):
+            yield ("webhook", name), "needs its signing secret: give secret_file or secret_env, one of them"
     hold = document.get("hold")
     if isinstance(hold, dict):
         yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")

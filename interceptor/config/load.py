@@ -14,15 +14,16 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from interceptor.config.cross_check import cross_check, warn
-from interceptor.config.schema import Config, FhirTable, NodeTable
+from interceptor.config.schema import Config, NodeTable
 from interceptor.config.toml_lines import KeyPath, find_key_lines
 
+_TableT = TypeVar("_TableT", bound=BaseModel)
 _TOML_POSITION = re.compile(r"\s*\(at line (\d+), column \d+\)$")
 
 
@@ -82,8 +83,13 @@ def load_config(path: Path) -> Config:
     if config is None or found:
         raise ConfigError(_place(path, lines, found))
     folder = path.absolute().parent
-    servers = {name: _with_absolute_files(server, folder) for name, server in config.fhir.items()}
-    return config.model_copy(update={"node": _with_absolute_paths(config.node, folder), "fhir": servers})
+    return config.model_copy(
+        update={
+            "node": _with_absolute_paths(config.node, folder),
+            "fhir": {name: _with_absolute_files(server, folder) for name, server in config.fhir.items()},
+            "webhook": {name: _with_absolute_files(webhook, folder) for name, webhook in config.webhook.items()},
+        }
+    )
 
 
 def find_node_table(path: Path) -> NodeTable | None:
@@ -208,13 +214,14 @@ def _bounds(metadata: Sequence[object]) -> Iterator[tuple[str, object]]:
                 yield name, limit
 
 
-def _with_absolute_files(server: FhirTable, folder: Path) -> FhirTable:
+def _with_absolute_files(table: _TableT, folder: Path) -> _TableT:
+    """The same table, its paths starting at *folder*."""
     files = {
         name: folder / value.expanduser()
-        for name in FhirTable.model_fields
-        if isinstance(value := getattr(server, name), Path)
+        for name in type(table).model_fields
+        if isinstance(value := getattr(table, name), Path)
     }
-    return server.model_copy(update=files)
+    return table.model_copy(update=files)
 
 
 def _with_absolute_paths(node: NodeTable, folder: Path) -> NodeTable:

@@ -26,6 +26,7 @@ from interceptor.config.schema import (
     TolerancesTable,
 )
 from interceptor.config.value import NAME_PATTERN
+from interceptor.config.webhook_table import WebhookTable
 
 _INTRODUCTION = """# Configuration
 
@@ -62,6 +63,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("feed.NAME", FeedTable),
     ("feed.NAME.tolerances", TolerancesTable),
     ("fhir.NAME", FhirTable),
+    ("webhook.NAME", WebhookTable),
     ("metrics", MetricsTable),
     ("log", LogTable),
     ("synthetic", SyntheticTable),
@@ -74,7 +76,7 @@ def build_config_reference() -> str:
     for heading, table in _TABLES:
         parts.append(f"## [{heading}]\n\n{table.__doc__}\n\n" + "\n".join(_rows(table)) + "\n")
     parts.append(
-        f"Names of routes, feeds, destinations and FHIR servers match `{NAME_PATTERN}`: they become metric labels.\n"
+        f"Names of routes, feeds, destinations, FHIR servers and webhooks match `{NAME_PATTERN}`: they become metric labels.\n"
     )
     return "\n".join(parts)
 

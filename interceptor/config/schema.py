@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from interceptor.config.address import Address
 from interceptor.config.observe import LogTable, SyntheticTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
+from interceptor.config.webhook_table import WebhookTable
 
 RouteMode = Literal["shadow", "annotate", "enforce"]
 Custody = Literal["relay", "store"]
@@ -299,6 +300,8 @@ class Config(Table):
     """[log]"""
     synthetic: SyntheticTable = SyntheticTable()
     """[synthetic]"""
+    webhook: Mapping[Name, WebhookTable] = Field(default_factory=dict)
+    """[webhook.NAME]"""
 
     @property
     def has_registry(self) -> bool:

@@ -151,7 +151,7 @@ def build_body(event: WebhookEvent, *, source: str) -> str:
     )
 
 
-def read_secret(text: str) -> bytes:
+def read_signing_key(text: str) -> bytes:
     """The key of a secret such as "whsec_...".
 
     Raises:

@@ -79,18 +79,17 @@ def begin(connection: Connection) -> int:
     return read_cursor(connection) or 0
 
 
-def queue(connection: Connection, deliveries: Iterable[NewDelivery], *, audit_number: int | None, at: datetime) -> int:
+def queue(connection: Connection, deliveries: Iterable[NewDelivery], *, audit_number: int, at: datetime) -> int:
     """Store what is to be told, once each, and how far the chain was read; returns how many were new."""
     count = 0
     for one in deliveries:
         values = (one.webhook, one.event_id, one.event_type, microseconds(at), microseconds(at), one.body)
         connection.execute(_INSERT, values)
         count += connection.changes()
-    if audit_number is not None:
-        connection.execute(
-            "UPDATE webhook_cursor SET audit_number = ? WHERE name = ? AND audit_number < ?",
-            (audit_number, CURSOR, audit_number),
-        )
+    connection.execute(
+        "UPDATE webhook_cursor SET audit_number = ? WHERE name = ? AND audit_number < ?",
+        (audit_number, CURSOR, audit_number),
+    )
     return count
 
 

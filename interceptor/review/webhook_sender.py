@@ -86,6 +86,7 @@ class Webhook:
         events: What it is told.
         timeout_seconds: How long one attempt may take.
         attempts_max: Attempts before an event is given up.
+        near: How long before its deadline an order's deadline is near.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Webhook:
     events: frozenset[EventType]
     timeout_seconds: float
     attempts_max: int
+    near: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,6 @@ class SenderParts:
 
     Attributes:
         source: Names the node in events, e.g. "/interceptor/east".
-        near: How long before its deadline an order's deadline is near.
         client: Follows no redirects.
         count: Count how one attempt ended: webhook, result.
         given_up: Tell that an event is given up: webhook, event type, how its last attempt ended.
@@ -110,7 +111,6 @@ class SenderParts:
 
     webhooks: Sequence[Webhook]
     source: str
-    near: timedelta
     tables: Tables
     chain: Chain
     client: httpx2.AsyncClient
@@ -128,6 +128,7 @@ class WebhookSender:
         self._parts = parts
         self._cursor: int | None = None
         self._prune_at: datetime | None = None
+        self._near: frozenset[tuple[str, str]] = frozenset()
 
     async def run(self) -> None:
         """Look, queue and send, for ever."""
@@ -154,28 +155,37 @@ class WebhookSender:
             self._cursor = await parts.tables.write(rows.begin)
         links = await parts.chain.audit_rows(after=self._cursor, limit=BATCH_COUNT_MAX)
         events = [event for link in links for event in events_of(link, await self._entry_of(link))]
-        events.extend(await self._near_deadlines())
-        if not links and not events:
-            return
-        last = links[-1].number if links else None
         wanted = [
             self._delivery(webhook, event)
             for event in events
             for webhook in parts.webhooks
             if event.event_type in webhook.events
         ]
-        await parts.tables.write(partial(rows.queue, deliveries=wanted, audit_number=last, at=parts.now()))
-        self._cursor = last or self._cursor
+        wanted.extend(await self._near_deadlines())
+        if links or wanted:
+            last = links[-1].number if links else self._cursor
+            await parts.tables.write(partial(rows.queue, deliveries=wanted, audit_number=last, at=parts.now()))
+            self._cursor = last
 
     async def _entry_of(self, link: AuditRow) -> Entry | None:
         return None if link.entry_id is None else await self._parts.chain.entry(link.entry_id)
 
-    async def _near_deadlines(self) -> list[WebhookEvent]:
-        if not any(EventType.ORDER_DEADLINE_NEAR in webhook.events for webhook in self._parts.webhooks):
+    async def _near_deadlines(self) -> list[NewDelivery]:
+        """Told once each: what was told before is known by its id, here and in the journal."""
+        asked = [one for one in self._parts.webhooks if EventType.ORDER_DEADLINE_NEAR in one.events]
+        if not asked:
             return []
-        until = self._parts.now() + self._parts.near
+        at = self._parts.now()
         held = await self._parts.chain.entries(states=[OrderState.HELD], limit=BATCH_COUNT_MAX)
-        return [deadline_near(entry) for entry in held if entry.deadline_at is not None and entry.deadline_at <= until]
+        near = [
+            self._delivery(webhook, deadline_near(entry))
+            for entry in held
+            for webhook in asked
+            if entry.deadline_at is not None and entry.deadline_at <= at + webhook.near
+        ]
+        new = [one for one in near if (one.webhook, one.event_id) not in self._near]
+        self._near = frozenset((one.webhook, one.event_id) for one in near)
+        return new
 
     def _delivery(self, webhook: Webhook, event: WebhookEvent) -> NewDelivery:
         body = build_body(event, source=self._parts.source)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from interceptor.telemetry import operation_events
+from interceptor.telemetry import operation_events, webhook_events
 from interceptor.telemetry.event import Event, Level, cut, error, info, is_plain, warning
 from interceptor.telemetry.event_window import EventWindow
 
@@ -360,6 +360,7 @@ LIBRARY_WARNED = warning(
 CATALOGUE: tuple[Event, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Event)),
     *operation_events.CATALOGUE,
+    *webhook_events.CATALOGUE,
 )
 """Every event above, in the order of this file, and those of the other files of events."""
 

@@ -67,6 +67,13 @@ RECORDS_DROPPED_TOTAL = _counter(
     "Decisions and quarantined bytes that the journal could not keep; the orders themselves had gone on.",
     "any increase",
 )
+NOTIFICATIONS_TOTAL = _counter(
+    "interceptor_notifications_total",
+    "Attempts to tell other systems of held orders, by how they ended.",
+    "failed increases",
+    "channel",
+    "result",
+)
 SCRAPES_TOTAL = _counter("interceptor_scrapes_total", "Requests for /metrics.", "never: explains others")
 
 # Inbound.

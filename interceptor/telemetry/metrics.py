@@ -60,6 +60,7 @@ class MetricLabels:
         feeds, feed_results, registry_results: Configured feeds, what becomes of their messages, how the registry answers.
         synthetic_results: What can become of a synthetic order.
         sends_synthetic: Whether there are any.
+        notification_results: How an attempt to tell another system can end.
     """
 
     routes: Sequence[str]
@@ -83,6 +84,7 @@ class MetricLabels:
     registry_results: Sequence[str] = ()
     synthetic_results: Sequence[str] = ()
     sends_synthetic: bool = False
+    notification_results: Sequence[str] = ()
 
 
 class Counters:
@@ -350,6 +352,9 @@ class Metrics:
             storage.set(math.nan)
         self.log_lines_dropped = families.counter(catalogue.LOG_LINES_DROPPED_TOTAL).labels()
         self.records_dropped = families.counter(catalogue.RECORDS_DROPPED_TOTAL).labels()
+        self.notifications = Counters(
+            families.counter(catalogue.NOTIFICATIONS_TOTAL), words=(("webhook",), labels.notification_results)
+        )
         self.scrapes = families.counter(catalogue.SCRAPES_TOTAL).labels()
         self.decision_seconds = families.histogram(catalogue.DECISION_SECONDS).labels()
         self.held_oldest = Gauges(

@@ -22,7 +22,6 @@ from interceptor.context.vocabulary import LookupStatus
 from interceptor.evidence.fhir_connect import (
     BackendLogin,
     FhirClock,
-    FhirSetupError,
     TlsFiles,
     capability_problems,
     probe,
@@ -122,7 +121,7 @@ def test_a_secret_is_read_from_its_file_or_variable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "two words", "line\r\nX-Header: y", "ümlaut"])
 def test_a_token_that_is_none_is_refused_without_quoting_it(content: str) -> None:
-    with pytest.raises(FhirSetupError, match=r"fhir\.epic\.bearer_token") as raised:
+    with pytest.raises(ValueError, match=r"fhir\.epic\.bearer_token") as raised:
         fhir_settings("epic", table_of(bearer_token_env="T"), egfr_codes=(), environment={"T": content})
     assert not content or content not in str(raised.value)
 
