@@ -1,18 +1,17 @@
 """A running node whose disk fills up, and has room again: orders go on, nothing new is held, everybody is told."""
 
 import asyncio
-import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
 from interceptor.control.client import request_async
 from interceptor.node import Node
-from tests.support.loop_disk import LoopDisk, loop_disk, missing
+from tests.support.loop_disk import LoopDisk, ballast, loop_disk, missing
 from tests.support.metric_page import sample
 from tests.support.mllp_peer import until
 from tests.support.node import Events, Filler, Placer, filler, node_config, node_of, placer_of
@@ -41,28 +40,6 @@ async def until_ready(node: Node, *, wanted: bool) -> str:
             return page
         assert time.monotonic() < deadline, page
         await asyncio.sleep(0.05)
-
-
-@contextmanager
-def ballast(disk: LoopDisk, *, bytes_left: int) -> Iterator[None]:
-    """Fill the disk but for so many bytes, for the length of the block."""
-    path = disk.folder / "ballast"
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        # ext4 keeps a few blocks for itself: fill what can be had, then the rest block by block.
-        os.posix_fallocate(file.fileno(), 0, max(1, _room(disk) - max(bytes_left, 2 * 1024 * 1024)))
-        file.seek(0, os.SEEK_END)
-        while _room(disk) > bytes_left or not bytes_left:
-            file.write(bytes(4096))
-    try:
-        yield
-    finally:
-        path.unlink()
-
-
-def _room(disk: LoopDisk) -> int:
-    """Free bytes."""
-    room = os.statvfs(disk.folder)
-    return room.f_bavail * room.f_frsize
 
 
 def fill_low(disk: LoopDisk) -> AbstractContextManager[None]:

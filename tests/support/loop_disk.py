@@ -7,7 +7,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
@@ -69,6 +69,28 @@ def loop_disk(*, size_mib: int) -> Iterator[LoopDisk]:
             yield disk
         finally:
             disk.unmount()
+
+
+@contextmanager
+def ballast(disk: LoopDisk, *, bytes_left: int) -> Iterator[None]:
+    """Fill the disk but for so many bytes, for the length of the block."""
+    path = disk.folder / "ballast"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        # ext4 keeps a few blocks for itself: fill what can be had, then the rest block by block.
+        os.posix_fallocate(file.fileno(), 0, max(1, _room(disk) - max(bytes_left, 2 * 1024 * 1024)))
+        file.seek(0, os.SEEK_END)
+        while _room(disk) > bytes_left or not bytes_left:
+            file.write(bytes(4096))
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def _room(disk: LoopDisk) -> int:
+    """Free bytes."""
+    room = os.statvfs(disk.folder)
+    return room.f_bavail * room.f_frsize
 
 
 def _find(tool: str) -> str | None:
