@@ -17,7 +17,7 @@ from interceptor.journal.patient_merge import PatientMerge
 from interceptor.journal.patient_number import PatientNumber
 from interceptor.journal.port import JournalBroken
 from interceptor.journal.recorder import QUARANTINE_SIZE_MAX
-from interceptor.journal.sqlite import SqliteJournal
+from interceptor.journal.sql_journal import SqlJournal
 from interceptor.message.view import MessageView
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.metrics import Metrics
@@ -31,7 +31,7 @@ class FeedWiring:
     content: ClinicalContent
     receivers: Mapping[str, Receiver]
     registry: Registry
-    journal: SqliteJournal
+    journal: SqlJournal
     metrics: Metrics
     log: EventLog
     spawn: Callable[[Coroutine[Any, Any, None]], None]
@@ -45,7 +45,7 @@ def registry_authorities(config: Config) -> Authorities:
     return Authorities(config.registry.authorities, config.registry.assigning_authority)
 
 
-def build_registry(config: Config, journal: SqliteJournal) -> SqliteRegistry:
+def build_registry(config: Config, journal: SqlJournal) -> SqliteRegistry:
     """What is known of patients, in the journal's file; its tables are there whether or not it is asked."""
     limits = {
         name: timedelta(hours=feed.stale_after_hours) for name, feed in config.feed.items() if feed.stale_after_hours

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from interceptor.control.protocol import ControlError
+from interceptor.journal.group_commit import CommitReport
 from interceptor.journal.migration import load_migrations, pending_migrations
 from interceptor.journal.port import JournalCorrupt, JournalUnavailable
-from interceptor.journal.sqlite import SqliteJournal, journal_path, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import journal_path, open_sqlite_journal
 from interceptor.journal.sqlite_file import applied_migrations, open_for_reading
 from interceptor.journal.sqlite_salvage import read_losses, set_aside
-from interceptor.journal.sqlite_writer import CommitReport
 from interceptor.journal.upkeep import Retention
 from interceptor.telemetry.events import JOURNAL_OPENED, JOURNAL_REPLACED, EventLog
 from interceptor.telemetry.health import DegradedReason, Health
@@ -32,7 +33,7 @@ PRUNE_INTERVAL_SECONDS = 6 * 3600.0
 @asynccontextmanager
 async def opened_journal(
     data_directory: Path, metrics: Metrics, health: Health, log: EventLog
-) -> AsyncIterator[SqliteJournal]:
+) -> AsyncIterator[SqlJournal]:
     """The journal for the length of the block.
 
     Raises:
@@ -75,7 +76,7 @@ def check_schema(data_directory: Path) -> None:
         connection.close()
 
 
-async def keep_journal(journal: SqliteJournal) -> None:
+async def keep_journal(journal: SqlJournal) -> None:
     """Take out, several times a day, what ended longer ago than the retention. Cancelling ends it."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_SECONDS)
@@ -86,7 +87,7 @@ async def keep_journal(journal: SqliteJournal) -> None:
             continue
 
 
-def pruner(journal: SqliteJournal) -> Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]:
+def pruner(journal: SqlJournal) -> Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]:
     """The control command `journal_prune`: days by kind in, removed rows by kind out."""
 
     async def prune(arguments: dict[str, Any]) -> Mapping[str, object]:

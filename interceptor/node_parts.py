@@ -20,7 +20,7 @@ from interceptor.evidence.lookup import REGISTRY_SOURCE
 from interceptor.evidence.registry import RegistryResult
 from interceptor.evidence.retrospective import Outcome
 from interceptor.feed import FeedResult
-from interceptor.journal.sqlite import SqliteJournal
+from interceptor.journal.sql_journal import SqlJournal
 from interceptor.lifetime import Tasks
 from interceptor.review.webhook_sender import DeliveryResult
 from interceptor.synthetic import SyntheticResult
@@ -52,7 +52,7 @@ class NodeParts:
     log: EventLog
     health: Health
     metrics: Metrics
-    journal: SqliteJournal
+    journal: SqlJournal
     tasks: Tasks
     failed: asyncio.Event = field(default_factory=asyncio.Event)
 

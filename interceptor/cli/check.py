@@ -68,7 +68,7 @@ def check(
 def _list_unmapped(config: Path, *, as_json: bool) -> None:
     """The site's mapping worklist: codes of spine studies that orders carried and no table knows, with their counts."""
     from interceptor.cli.journal_file import opened_journal_file
-    from interceptor.journal.sqlite_intake import unmapped_studies
+    from interceptor.journal.intake_rows import unmapped_studies
 
     with opened_journal_file(config) as connection:
         studies = unmapped_studies(connection, limit=UNMAPPED_COUNT_MAX) if connection is not None else ()

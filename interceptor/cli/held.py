@@ -246,21 +246,21 @@ def _ask_or_none(config: Path | None, socket: Path | None, command: str, **argum
 def _read_orders(config: Path | None, states: list[str]) -> list[dict[str, object]]:
     """What the node would answer to `held_list`, from its journal."""
     from interceptor.action.lifecycle import OrderState
-    from interceptor.journal.sqlite import ROWS_MAX
-    from interceptor.journal.sqlite_entry import ENTRIES_IN_STATES, read_entries, state_list
+    from interceptor.journal.entry_rows import ENTRIES_IN_STATES, read_entries, state_list
+    from interceptor.journal.sql_journal import ROWS_MAX
     from interceptor.review.desk import entry_json
 
     names = state_list([OrderState(state) for state in states])
     with opened_journal_file(config) as connection:
         if connection is None:
             return []
-        return [entry_json(entry) for entry in read_entries(connection, ENTRIES_IN_STATES, (names, ROWS_MAX, None))]
+        return [entry_json(entry) for entry in read_entries(connection, ENTRIES_IN_STATES, (*names, ROWS_MAX, None))]
 
 
 def _read_order(config: Path | None, number: int) -> dict[str, object]:
     """What the node would answer to `held_show`, from its journal."""
+    from interceptor.journal.entry_rows import ENTRY_BY_ID, audit_rows, read_entries
     from interceptor.journal.port import EntryId
-    from interceptor.journal.sqlite_entry import ENTRY_BY_ID, audit_rows, read_entries
     from interceptor.review.desk import LIST_COUNT_MAX, audit_json, entry_json
 
     with opened_journal_file(config) as connection:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import apsw
 
     from interceptor.journal.port import OutboxRow
-    from interceptor.journal.sqlite import SqliteJournal
+    from interceptor.journal.sql_journal import SqlJournal
 
 _T = TypeVar("_T")
 FILE_OPTION = typer.Option(None, "--file", help="The journal's file, instead of -c; for copies.")
@@ -55,14 +55,14 @@ def register(app: typer.Typer) -> None:
 
 def show(config: Path | None = CONFIG_OPTION, file: Path | None = FILE_OPTION, as_json: bool = JSON_OPTION) -> None:
     """Show how many orders stand in each state, what waits for each destination, and the end of the audit chain."""
-    from interceptor.journal import sqlite_entry, sqlite_outbox, sqlite_restore
+    from interceptor.journal import entry_rows, outbox_rows, restore_rows
 
     with _reading(config, file) as (path, connection):
-        orders = {state.value: count for state, count in sqlite_entry.entry_counts(connection).items()}
-        waiting = sqlite_outbox.depth(connection)
-        dead_count = len(sqlite_outbox.dead_letters(connection, limit=100_000))
-        last_link = sqlite_entry.last_link(connection)
-        is_restored = sqlite_restore.is_restored(connection)
+        orders = {state.value: count for state, count in entry_rows.entry_counts(connection).items()}
+        waiting = outbox_rows.depth(connection)
+        dead_count = len(outbox_rows.dead_letters(connection, limit=100_000))
+        last_link = entry_rows.last_link(connection)
+        is_restored = restore_rows.is_restored(connection)
     if as_json:
         lanes = {
             name: {"waiting": count, "oldest": oldest.isoformat() if oldest else None}
@@ -187,7 +187,7 @@ def confirm_restored(
     until = None if delivered_until is None else delivered_until.replace(tzinfo=UTC)
     name = f"user:{name_actor(actor)}"
 
-    async def confirm(journal: "SqliteJournal") -> int | None:
+    async def confirm(journal: "SqlJournal") -> int | None:
         if not await journal.is_restored():
             return None
         return await journal.confirm_restored(at=datetime.now(UTC), actor=name, delivered_until=until)
@@ -202,10 +202,10 @@ def dead_list(
     config: Path | None = CONFIG_OPTION, file: Path | None = FILE_OPTION, as_json: bool = JSON_OPTION
 ) -> None:
     """List dead letters, the oldest first."""
-    from interceptor.journal import sqlite_outbox
+    from interceptor.journal import outbox_rows
 
     with _reading(config, file) as (_, connection):
-        rows = sqlite_outbox.dead_letters(connection, limit=100_000)
+        rows = outbox_rows.dead_letters(connection, limit=100_000)
     for row in rows:
         if as_json:
             print_json(_dead_json(row))
@@ -273,7 +273,7 @@ def _parse_link(text: str) -> tuple[int, str] | None:
     return int(number), sha256
 
 
-def _change_file(config: Path, work: "Callable[[SqliteJournal], Awaitable[_T]]") -> _T:
+def _change_file(config: Path, work: "Callable[[SqlJournal], Awaitable[_T]]") -> _T:
     """Do *work* on the journal of a node that does not run; refused when one does after all."""
     import asyncio
 

@@ -33,9 +33,9 @@ _MATCHING = f"{_IDENTIFIER} WHERE value = ? AND authority = ? AND (type = ? OR t
 _IDENTIFIER_BY_ID = f"{_IDENTIFIER} WHERE identifier_id = ?"
 _IDENTIFIERS_OF_VALUE = "SELECT value, authority, type FROM patient_identifier WHERE value = ? ORDER BY authority, type"
 _LINKED = """
-    SELECT second_id FROM patient_link WHERE first_id = ?1 AND linked_at > ifnull(unlinked_at, linked_at - 1)
+    SELECT second_id FROM patient_link WHERE first_id = ?1 AND linked_at > coalesce(unlinked_at, linked_at - 1)
     UNION ALL
-    SELECT first_id FROM patient_link WHERE second_id = ?1 AND linked_at > ifnull(unlinked_at, linked_at - 1)
+    SELECT first_id FROM patient_link WHERE second_id = ?1 AND linked_at > coalesce(unlinked_at, linked_at - 1)
     LIMIT ?2
 """
 _LINKS_OF_FIRST = """

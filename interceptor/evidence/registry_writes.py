@@ -30,12 +30,13 @@ OBSERVATIONS_KEPT = 10
 
 _SOURCE_SPOKE = """
     INSERT INTO evidence_source (name, last_said_at) VALUES (?, ?)
-    ON CONFLICT (name) DO UPDATE SET last_said_at = max(last_said_at, excluded.last_said_at)
+    ON CONFLICT (name) DO UPDATE SET last_said_at = max(evidence_source.last_said_at, excluded.last_said_at)
     RETURNING source_id
 """
 _SOURCE_COMPLETE = """
     INSERT INTO evidence_source (name, last_said_at, complete_at) VALUES (?1, ?2, ?2)
-    ON CONFLICT (name) DO UPDATE SET last_said_at = max(last_said_at, ?2), complete_at = max(ifnull(complete_at, ?2), ?2)
+    ON CONFLICT (name) DO UPDATE SET last_said_at = max(evidence_source.last_said_at, ?2),
+        complete_at = max(coalesce(evidence_source.complete_at, ?2), ?2)
 """
 _FIND_IDENTIFIER = """
     SELECT identifier_id, birth_date, birth_said_at, sex, sex_said_at FROM patient_identifier
@@ -51,29 +52,33 @@ _SET_LINK = """
     INSERT INTO patient_link (first_id, second_id, linked_from, linked_at, unlinked_at, first_given_up_at, second_given_up_at)
     VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (first_id, second_id) DO UPDATE SET
-        linked_from = min(ifnull(linked_from, excluded.linked_from), ifnull(excluded.linked_from, linked_from)),
-        linked_at = max(ifnull(linked_at, excluded.linked_at), ifnull(excluded.linked_at, linked_at)),
-        unlinked_at = max(ifnull(unlinked_at, excluded.unlinked_at), ifnull(excluded.unlinked_at, unlinked_at)),
-        first_given_up_at = max(ifnull(first_given_up_at, excluded.first_given_up_at),
-            ifnull(excluded.first_given_up_at, first_given_up_at)),
-        second_given_up_at = max(ifnull(second_given_up_at, excluded.second_given_up_at),
-            ifnull(excluded.second_given_up_at, second_given_up_at))
+        linked_from = min(coalesce(patient_link.linked_from, excluded.linked_from),
+            coalesce(excluded.linked_from, patient_link.linked_from)),
+        linked_at = max(coalesce(patient_link.linked_at, excluded.linked_at),
+            coalesce(excluded.linked_at, patient_link.linked_at)),
+        unlinked_at = max(coalesce(patient_link.unlinked_at, excluded.unlinked_at),
+            coalesce(excluded.unlinked_at, patient_link.unlinked_at)),
+        first_given_up_at = max(coalesce(patient_link.first_given_up_at, excluded.first_given_up_at),
+            coalesce(excluded.first_given_up_at, patient_link.first_given_up_at)),
+        second_given_up_at = max(coalesce(patient_link.second_given_up_at, excluded.second_given_up_at),
+            coalesce(excluded.second_given_up_at, patient_link.second_given_up_at))
 """
 _SET_FACT = """
     INSERT INTO patient_fact (identifier_id, kind, source_id, scope, fact_key, standing, system, code, more_codings, text,
         detail, value, onset, recorded, birth_date, reference, said_at, first_said_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET
+    ON CONFLICT (identifier_id, kind, source_id, scope, fact_key) DO UPDATE SET
         standing = excluded.standing, system = excluded.system, code = excluded.code,
         more_codings = excluded.more_codings, text = excluded.text, detail = excluded.detail, value = excluded.value,
         onset = excluded.onset, recorded = excluded.recorded, birth_date = excluded.birth_date,
         reference = excluded.reference, said_at = excluded.said_at,
-        first_said_at = min(first_said_at, excluded.first_said_at)
+        first_said_at = min(patient_fact.first_said_at, excluded.first_said_at)
     WHERE (excluded.said_at, length(excluded.reference), excluded.reference, excluded.standing, excluded.system,
-            excluded.code, excluded.more_codings, excluded.text, excluded.detail, ifnull(excluded.value, -1e300),
+            excluded.code, excluded.more_codings, excluded.text, excluded.detail, coalesce(excluded.value, -1e300),
             excluded.onset, excluded.recorded, excluded.birth_date)
-        > (said_at, length(reference), reference, standing, system, code, more_codings, text, detail,
-            ifnull(value, -1e300), onset, recorded, birth_date)
+        > (patient_fact.said_at, length(patient_fact.reference), patient_fact.reference, patient_fact.standing,
+            patient_fact.system, patient_fact.code, patient_fact.more_codings, patient_fact.text, patient_fact.detail,
+            coalesce(patient_fact.value, -1e300), patient_fact.onset, patient_fact.recorded, patient_fact.birth_date)
 """
 _SET_FIRST_SAID = """
     UPDATE patient_fact SET first_said_at = ?6
@@ -87,11 +92,12 @@ _KEEP_NEWEST = """
 """
 _SET_SNAPSHOT = """
     INSERT INTO patient_snapshot (identifier_id, kind, source_id, scope, said_at) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET said_at = max(said_at, excluded.said_at)
+    ON CONFLICT (identifier_id, kind, source_id, scope)
+    DO UPDATE SET said_at = max(patient_snapshot.said_at, excluded.said_at)
 """
 _SET_PLACE = """
     INSERT INTO registry_import (source_id, digest, line_number, at) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET line_number = excluded.line_number, at = excluded.at
+    ON CONFLICT (source_id, digest) DO UPDATE SET line_number = excluded.line_number, at = excluded.at
 """
 _CLEAR_PLACE = "DELETE FROM registry_import WHERE source_id = ? AND digest = ?"
 _FIND_PLACE = """

@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-import apsw
-
-from interceptor.journal.sqlite_entry import append_audit
-from interceptor.journal.sqlite_reader import Readers
-from interceptor.journal.sqlite_writer import Writer
+from interceptor.journal.entry_rows import append_audit
+from interceptor.journal.group_commit import GroupCommit
+from interceptor.journal.sql import Reads, SqlConnection
 
 _T = TypeVar("_T")
 
@@ -23,12 +21,12 @@ _T = TypeVar("_T")
 class SideTables:
     """Work of another part, in the journal's own threads."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: GroupCommit, readers: Reads) -> None:
         """Of an open journal."""
         self._writer = writer
         self._readers = readers
 
-    async def write(self, work: Callable[[apsw.Connection], _T]) -> _T:
+    async def write(self, work: Callable[[SqlConnection], _T]) -> _T:
         """Run *work* in the next batch, all or nothing; durable when this returns.
 
         Raises:
@@ -39,7 +37,7 @@ class SideTables:
 
     async def write_audited(
         self,
-        work: Callable[[apsw.Connection], _T],
+        work: Callable[[SqlConnection], _T],
         *,
         at: datetime,
         actor: str,
@@ -51,7 +49,7 @@ class SideTables:
         *describe* makes the link's detail of what *work* returned; None for nothing done, nothing to audit.
         """
 
-        def audited(connection: apsw.Connection) -> _T:
+        def audited(connection: SqlConnection) -> _T:
             outcome = work(connection)
             detail = describe(outcome)
             if detail is not None:
@@ -60,7 +58,7 @@ class SideTables:
 
         return await self._writer.submit(audited)
 
-    async def read(self, work: Callable[[apsw.Connection], _T]) -> _T:
+    async def read(self, work: Callable[[SqlConnection], _T]) -> _T:
         """Run *work* on a connection that cannot write.
 
         Raises:

@@ -10,40 +10,14 @@ Failures: a backup is written under another name and checked before it gets its 
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import cast
 
 import apsw
 
-from interceptor.journal.port import JournalCorrupt, JournalReason, JournalUnavailable, OutboxId
-from interceptor.journal.sqlite_entry import append_audit
-from interceptor.journal.sqlite_outbox import record_dead
+from interceptor.journal.port import JournalCorrupt, JournalReason, JournalUnavailable
+from interceptor.journal.restore_rows import BACKUP_MARK, RESTORED_MARK, get_meta, set_meta
 from interceptor.journal.stored_form import instant_text
 
-_EPOCH, _BACKUP, _RESTORED = "epoch", "backup_taken_at", "restored"
-_WAITING_UNTIL = """
-SELECT outbox_id FROM outbox WHERE state IN ('pending', 'claimed', 'inflight') AND queued_at <= ? ORDER BY outbox_id
-"""
-RESTORED = "restored"
-"""`last_error` of a row that was given up because the journal came from a backup."""
-
-
-def set_meta(connection: apsw.Connection, name: str, value: str) -> None:
-    """Store one value of the journal about itself."""
-    connection.execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        (name, value),
-    )
-
-
-def note_probe(connection: apsw.Connection, *, at: datetime) -> None:
-    """Write that the journal could be written now."""
-    set_meta(connection, "probed_at", instant_text(at))
-
-
-def get_meta(connection: apsw.Connection, name: str) -> str | None:
-    """One value of the journal about itself."""
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
+_EPOCH = "epoch"
 
 
 def advance_epoch(connection: apsw.Connection, path: Path) -> None:
@@ -52,30 +26,12 @@ def advance_epoch(connection: apsw.Connection, path: Path) -> None:
     stored = int(get_meta(connection, _EPOCH) or 0)
     seen = _read_epoch(beside)
     with connection:
-        if seen > stored or get_meta(connection, _BACKUP) is not None:
-            set_meta(connection, _RESTORED, "1")
-            connection.execute("DELETE FROM meta WHERE name = ?", (_BACKUP,))
+        if seen > stored or get_meta(connection, BACKUP_MARK) is not None:
+            set_meta(connection, RESTORED_MARK, "1")
+            connection.execute("DELETE FROM meta WHERE name = ?", (BACKUP_MARK,))
         epoch = max(stored, seen) + 1
         set_meta(connection, _EPOCH, str(epoch))
     _write_epoch(beside, epoch)
-
-
-def is_restored(connection: apsw.Connection) -> bool:
-    """Whether a person has to say how the restored journal goes on."""
-    return get_meta(connection, _RESTORED) is not None
-
-
-def confirm_restored(connection: apsw.Connection, *, at: datetime, actor: str, delivered_until: datetime | None) -> int:
-    """See `Journal.confirm_restored`."""
-    until = "" if delivered_until is None else instant_text(delivered_until)
-    rows = connection.execute(_WAITING_UNTIL, (until,)).fetchall()
-    for row in rows:
-        record_dead(connection, OutboxId(cast("int", row[0])), at=at, error=RESTORED, acknowledgment=b"", change=None)
-    connection.execute("UPDATE outbox SET possible_duplicate = 1 WHERE state IN ('pending', 'claimed', 'inflight')")
-    connection.execute("DELETE FROM meta WHERE name = ?", (_RESTORED,))
-    detail = {"delivered_until": delivered_until, "dead": len(rows)}
-    append_audit(connection, at=at, actor=actor, action="restore_confirmed", entry_id=None, detail=detail)
-    return len(rows)
 
 
 def back_up(connection: apsw.Connection, target: Path, *, at: datetime) -> None:
@@ -96,7 +52,7 @@ def back_up(connection: apsw.Connection, target: Path, *, at: datetime) -> None:
         with copy.backup("main", connection, "main") as backup:
             backup.step()
         with copy:
-            set_meta(copy, _BACKUP, instant_text(at))
+            set_meta(copy, BACKUP_MARK, instant_text(at))
         copy.pragma("journal_mode", "delete")
         sound = copy.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)]
         copy.close()

@@ -1,8 +1,6 @@
-"""Many callers' writes to one thread, one connection and as few fsyncs as possible.
+"""A batch of callers' writes in one SQLite transaction.
 
-Natural batching: whatever arrived while the last commit was on its way to the disk shares the next one. No
-timer, no tuning. Each caller's work runs in its own savepoint, so that one that is refused does not take
-the others with it. The event loop is woken once per batch.
+Each caller's work runs in its own savepoint, so that one that is refused does not take the others with it.
 
 Failures: a commit that fails with an I/O error has an unknown outcome; from then on every caller gets
 `JournalBroken` and nothing more is written, not even the checkpoint of a close. Full, locked or read-only:
@@ -11,18 +9,14 @@ the reserve file is removed and the callers that do not bring new custody are tr
 is refused until the reserve can be made again.
 """
 
-import asyncio
-import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import apsw
 
+from interceptor.journal.group_commit import Job, Outcome, QueueSettings, all_failed
 from interceptor.journal.port import (
     JournalBroken,
     JournalError,
@@ -31,17 +25,8 @@ from interceptor.journal.port import (
     JournalUnavailable,
 )
 from interceptor.journal.reserve import Reserve
+from interceptor.journal.sql import RolledBack
 from interceptor.journal.sqlite_file import WORLD_ERRORS, translate
-
-_T = TypeVar("_T")
-
-
-class RolledBack(Exception):  # noqa: N818 - a signal with a value, not an error
-    """Raised by a caller's work: undo what it wrote, and return *outcome* to the caller."""
-
-    def __init__(self, outcome: object) -> None:
-        super().__init__()
-        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,48 +53,21 @@ class WriterSettings:
     idle_seconds: float = 0.5
     space_check_seconds: float = 1.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitReport:
-    """One commit: how many callers shared it, and seconds from its BEGIN to the disk's answer."""
-
-    job_count: int
-    seconds: float
+    @property
+    def queue(self) -> QueueSettings:
+        """The limits of the queue before it."""
+        return QueueSettings(queue_max=self.queue_max, batch_max=self.batch_max, idle_seconds=self.idle_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    work: Callable[[apsw.Connection], Any]
-    future: "asyncio.Future[Any]"
-    takes_custody: bool
+class SqliteCommits:
+    """`group_commit.Committer` on one SQLite file."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    future: "asyncio.Future[Any]"
-    value: object = None
-    error: BaseException | None = None
-
-
-class Writer:
-    """The one thread that writes. Its methods belong to the event loop's thread."""
-
-    def __init__(
-        self,
-        *,
-        path: Path,
-        settings: WriterSettings,
-        open_connection: Callable[[], apsw.Connection],
-        observe: Callable[[CommitReport], None] | None = None,
-    ) -> None:
-        """*open_connection* runs in the writer's thread; *observe* in the event loop, after each commit."""
+    def __init__(self, *, path: Path, settings: WriterSettings, open_connection: Callable[[], apsw.Connection]) -> None:
+        """*open_connection* runs in the writer's thread."""
         self._path = path
         self._settings = settings
         self._open_connection = open_connection
-        self._observe = observe
-        self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._stopping = False
+        self._connection: apsw.Connection | None = None
         self._failure: JournalError | None = None
         self._broken: JournalBroken | None = None
         self._reserve = Reserve(path, size=settings.reserve_size, free_bytes_min=settings.free_bytes_min)
@@ -118,8 +76,6 @@ class Writer:
         self._wal_pages = 0
         self._wal_pages_done = 0
         self._inode = 0
-        self._started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
 
     @property
     def status(self) -> str:
@@ -134,110 +90,45 @@ class Writer:
         """Whether nothing will be written any more."""
         return self._broken is not None
 
-    @property
-    def queue_depth(self) -> int:
-        """Callers that wait for a commit."""
-        return self._jobs.qsize()
+    def open(self) -> None:
+        """Open the file."""
+        connection = self._connection = self._open_connection()
+        connection.set_wal_hook(self._note_wal_size)
+        self._inode = self._path.stat().st_ino
+        self._no_room = not self._reserve.make()
 
-    async def start(self) -> None:
-        """Start the thread; returns when the connection is open, or raises what opening raised."""
-        self._thread.start()
-        await asyncio.wrap_future(self._started)
+    def break_off(self, error: JournalBroken) -> None:
+        """Write nothing any more."""
+        self._broken = error
 
-    async def stop(self) -> None:
-        """Finish what was submitted, make a checkpoint, close. Nothing can be submitted any more."""
-        self._stopping = True
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
-
-    def submit(self, work: Callable[[apsw.Connection], _T], *, takes_custody: bool = False) -> "asyncio.Future[_T]":
-        """Have *work* run in the next batch; the future is done when it is durable.
-
-        The future raises JournalUnavailable, JournalBroken, JournalRuleBroken, or what *work* raised.
-        """
-        if self._stopping:
-            raise JournalUnavailable(JournalReason.CLOSED)
-        if self._jobs.qsize() >= self._settings.queue_max:
-            raise JournalUnavailable(JournalReason.QUEUE_FULL)
-        future: asyncio.Future[_T] = self._loop.create_future()
-        self._jobs.put(_Job(work, future, takes_custody))
-        return future
-
-    def _run(self) -> None:
-        try:
-            connection = self._open_connection()
-            connection.set_wal_hook(self._note_wal_size)
-            self._inode = self._path.stat().st_ino
-            self._no_room = not self._reserve.make()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits in start()
-            self._started.set_exception(error)
-            return
-        self._started.set_result(None)
-        while (batch := self._next_batch()) is not None:
-            if batch:
-                self._do(connection, batch)
-            self._keep_house(connection, idle=not batch)
-        self._close(connection)
-
-    def _next_batch(self) -> list[_Job] | None:
-        """The next jobs; an empty list after an idle time with work for the idle; None at the end."""
-        try:
-            job = self._jobs.get(timeout=self._settings.idle_seconds)
-        except queue.Empty:
-            return []
-        batch = []
-        while job is not None:
-            batch.append(job)
-            if len(batch) >= self._settings.batch_max:
-                return batch
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return batch
-        if batch:
-            self._jobs.put(None)
-            return batch
-        return None
-
-    def _do(self, connection: apsw.Connection, batch: Sequence[_Job]) -> None:
-        started = time.perf_counter()
-        try:
-            outcomes = self._commit_or_refuse(connection, batch)
-        except BaseException as error:  # noqa: BLE001 - a writer that dies in silence would leave all callers waiting
-            self._broken = JournalBroken(JournalReason.IO, type(error).__name__)
-            outcomes = [_Outcome(job.future, error=self._broken) for job in batch]
-        report = CommitReport(job_count=len(batch), seconds=time.perf_counter() - started)
-        try:
-            self._loop.call_soon_threadsafe(self._answer, outcomes, report)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more. What was committed stays committed.
-            self._stopping = True
-
-    def _commit_or_refuse(self, connection: apsw.Connection, batch: Sequence[_Job]) -> list[_Outcome]:
+    def commit(self, batch: Sequence[Job]) -> list[Outcome]:
+        """See `Committer.commit`."""
+        connection = self._connection
+        assert connection is not None, "open comes first"
         if self._broken is not None:
-            return _all_failed(batch, self._broken)
-        refused: list[_Outcome] = []
+            return all_failed(batch, self._broken)
+        refused: list[Outcome] = []
         if not self._has_room():
             newcomers = [job for job in batch if job.takes_custody]
-            refused = _all_failed(newcomers, JournalUnavailable(JournalReason.FULL))
+            refused = all_failed(newcomers, JournalUnavailable(JournalReason.FULL))
             batch = [job for job in batch if not job.takes_custody]
         try:
             return refused + self._commit(connection, batch)
         except apsw.Error as error:
             failure = self._after_failure(connection, error)
         if failure.reason is not JournalReason.FULL:
-            return refused + _all_failed(batch, failure)
+            return refused + all_failed(batch, failure)
         self._reserve.give_up()
         self._no_room = True
         newcomers = [job for job in batch if job.takes_custody]
         others = [job for job in batch if not job.takes_custody]
-        refused += _all_failed(newcomers, failure)
+        refused += all_failed(newcomers, failure)
         try:
             return refused + self._commit(connection, others)
         except apsw.Error as error:
-            return refused + _all_failed(others, self._after_failure(connection, error))
+            return refused + all_failed(others, self._after_failure(connection, error))
 
-    def _commit(self, connection: apsw.Connection, batch: Sequence[_Job]) -> list[_Outcome]:
+    def _commit(self, connection: apsw.Connection, batch: Sequence[Job]) -> list[Outcome]:
         if not batch:
             return []
         connection.execute("BEGIN IMMEDIATE")
@@ -271,10 +162,12 @@ class Writer:
             self._wal_pages_done = 0  # The WAL began anew.
         return apsw.SQLITE_OK
 
-    def _keep_house(self, connection: apsw.Connection, *, idle: bool) -> None:
+    def keep_house(self, *, idle: bool) -> None:
+        """Make a checkpoint when it is due; look whether the file is still ours."""
+        connection = self._connection
         limit = self._settings.checkpoint_pages if idle else self._settings.checkpoint_pages_max
         due = self._wal_pages - self._wal_pages_done >= limit
-        if self._broken is not None or not (idle or due):
+        if self._broken is not None or connection is None or not (idle or due):
             return
         try:
             if self._path.stat().st_ino != self._inode:
@@ -293,7 +186,10 @@ class Writer:
             if isinstance(failure, JournalBroken):
                 self._broken = failure
 
-    def _close(self, connection: apsw.Connection) -> None:
+    def close(self) -> None:
+        """Make a checkpoint and close, unless the file cannot be trusted."""
+        connection = self._connection
+        assert connection is not None, "open comes first"
         if self._broken is not None:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         try:
@@ -301,35 +197,20 @@ class Writer:
         except apsw.Error as error:
             self._failure = translate(error)
 
-    def _answer(self, outcomes: Sequence[_Outcome], report: CommitReport) -> None:
-        for outcome in outcomes:
-            if outcome.future.done():
-                continue  # The caller was cancelled; the work is done all the same.
-            if outcome.error is not None:
-                outcome.future.set_exception(outcome.error)
-            else:
-                outcome.future.set_result(outcome.value)
-        if self._observe is not None:
-            self._observe(report)
 
-
-def _all_failed(batch: Sequence[_Job], failure: JournalError) -> list[_Outcome]:
-    return [_Outcome(job.future, error=failure) for job in batch]
-
-
-def _run_in_savepoint(connection: apsw.Connection, job: _Job) -> _Outcome:
+def _run_in_savepoint(connection: apsw.Connection, job: Job) -> Outcome:
     connection.execute("SAVEPOINT job")
     try:
-        outcome = _Outcome(job.future, job.work(connection))
+        outcome = Outcome(job.future, job.work(connection))
     except RolledBack as signal:
-        outcome = _Outcome(job.future, signal.outcome)
+        outcome = Outcome(job.future, signal.outcome)
     except WORLD_ERRORS:
         raise
     except apsw.ConstraintError as error:
         # SQLite names the table, column or trigger here, never a value.
-        outcome = _Outcome(job.future, error=JournalRuleBroken(str(error)))
+        outcome = Outcome(job.future, error=JournalRuleBroken(str(error)))
     except Exception as error:  # noqa: BLE001 - handed to the caller whose work it is
-        outcome = _Outcome(job.future, error=error)
+        outcome = Outcome(job.future, error=error)
     else:
         connection.execute("RELEASE job")
         return outcome

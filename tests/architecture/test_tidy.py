@@ -18,7 +18,7 @@ NESTING_MAX = 3
 
 EXCEPTIONS: dict[str, str] = {
     "tests/faults/test_journal_stateful.py Custody methods": "A state machine's rules and invariants are its methods.",
-    "interceptor/journal/sqlite.py SqliteJournal methods": "It has the port's methods, each a few lines that name a function.",
+    "interceptor/journal/sql_journal.py SqlJournal methods": "It has the port's methods, each a few lines that name a function.",
     "interceptor/journal/port.py Journal methods": "The port is one list of everything the node needs; each method is one transaction.",
 }
 """What is over a limit, with the reason. Take a row out as soon as it is no longer needed: a test asks for it."""

@@ -15,7 +15,8 @@ from interceptor.context.patient import NO_EVIDENCE
 from interceptor.context.text_evaluation import parse_requisitions
 from interceptor.decision.message_decision import decide_message
 from interceptor.journal.port import Intake, MessageIdentity
-from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import open_sqlite_journal
 from interceptor.message.header import peek_header
 from interceptor.message.view import MessageView
 from interceptor.wire.decoder import FrameDecoder
@@ -194,7 +195,7 @@ async def _measure_journal(path: Path, waiting: int, seconds: float) -> float:
     path.parent.mkdir()
     count = 0
 
-    async def write(journal: SqliteJournal, writer: int) -> None:
+    async def write(journal: SqlJournal, writer: int) -> None:
         nonlocal count
         number = writer * 10_000_000
         while time.perf_counter() < ended:

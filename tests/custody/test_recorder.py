@@ -9,7 +9,8 @@ from pathlib import Path
 import apsw
 
 from interceptor.journal.recorder import BATCH_COUNT_MAX, QUARANTINE_SIZE_MAX, WAITING_COUNT_MAX, Recorder
-from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import open_sqlite_journal
 from tests.support.journal_values import NOW, decision
 from tests.support.ward import comes_true
 
@@ -19,7 +20,7 @@ class Desk:
     """A recorder with its journal, and how many could not be kept."""
 
     recorder: Recorder
-    journal: SqliteJournal
+    journal: SqlJournal
     folder: Path
     dropped: list[int] = field(default_factory=list)
 

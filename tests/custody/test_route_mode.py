@@ -11,7 +11,8 @@ from interceptor.action.breaker import HoldBreaker
 from interceptor.action.plan import NoHoldReason, RouteMode
 from interceptor.journal.port import JournalUnavailable
 from interceptor.journal.route_mode import HoldGate, RouteModes
-from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import open_sqlite_journal
 from tests.support.journal_values import NOW
 from tests.support.ward import Clock
 
@@ -19,7 +20,7 @@ SHADOW, ANNOTATE, ENFORCE = RouteMode.SHADOW, RouteMode.ANNOTATE, RouteMode.ENFO
 
 
 @asynccontextmanager
-async def modes_of(folder: Path, configured: RouteMode) -> AsyncIterator[tuple[RouteModes, SqliteJournal, list[str]]]:
+async def modes_of(folder: Path, configured: RouteMode) -> AsyncIterator[tuple[RouteModes, SqlJournal, list[str]]]:
     """The modes of a node with one route, what was shown, and the journal."""
     shown: list[str] = []
     async with open_sqlite_journal(folder / "journal" / "journal.db") as journal:

@@ -17,7 +17,8 @@ from interceptor.evidence import retrospective_rows as rows
 from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.evidence.retrospective import MESSAGE_SIZE_MAX, Outcome, Retrospective, RetrospectiveParts, Tables
 from interceptor.journal.port import JournalReason, JournalUnavailable
-from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import open_sqlite_journal
 from interceptor.message.view import MessageView
 from tests.support.mllp_peer import until
 from tests.support.orders import order
@@ -31,7 +32,7 @@ ANSWERED = PatientEvidence(lookup=LookupStatus.OK)
 class World:
     """The sources, the clock and the listeners around one retrospective check."""
 
-    journal: SqliteJournal
+    journal: SqlJournal
     evidence: PatientEvidence = FAILED
     held: Sequence[Mapping[str, Any]] = ()
     error: Exception | None = None

@@ -33,7 +33,7 @@ from interceptor.action.lifecycle import (
     OrderState,
     decide_transition,
 )
-from interceptor.journal import sqlite_entry, sqlite_intake, sqlite_outbox
+from interceptor.journal import entry_rows, intake_rows, outbox_rows
 from interceptor.journal.port import (
     AlreadyTaken,
     ChangeDone,
@@ -46,7 +46,8 @@ from interceptor.journal.port import (
     JournalRuleBroken,
     OutgoingMessage,
 )
-from interceptor.journal.sqlite import SqliteJournal, SqliteSettings, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
 from interceptor.journal.sqlite_writer import WriterSettings
 from tests.support.journal_values import (
     DEADLINE,
@@ -90,7 +91,7 @@ class World(RuleBasedStateMachine):
         self.pages: dict[str, Entry] = {}
         self.crash_count = 0
         self.stack: AsyncExitStack
-        self.journal: SqliteJournal
+        self.journal: SqlJournal
         self.open()
 
     # The world.
@@ -378,7 +379,7 @@ def test_random_lives_of_orders_break_no_promise() -> None:
 
 
 def forget_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_intake, "find_answer", lambda *_, **__: None)
+    monkeypatch.setattr(intake_rows, "find_answer", lambda *_, **__: None)
 
 
 def let_a_cancel_leave_the_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,17 +390,17 @@ def let_a_cancel_leave_the_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compare_neither_state_nor_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_entry, "find_conflict", lambda *_: None)
+    monkeypatch.setattr(entry_rows, "find_conflict", lambda *_: None)
 
 
 def send_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        sqlite_outbox, "_HEAD", sqlite_outbox._HEAD.replace("ORDER BY outbox_id", "ORDER BY outbox_id DESC")
+        outbox_rows, "_HEAD", outbox_rows._HEAD.replace("ORDER BY outbox_id", "ORDER BY outbox_id DESC")
     )
 
 
 def forget_what_was_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_outbox, "recover", lambda *_, **__: 0)
+    monkeypatch.setattr(outbox_rows, "recover", lambda *_, **__: 0)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from interceptor.journal.port import (
     JournalReason,
     JournalUnavailable,
 )
-from interceptor.journal.sqlite import SqliteJournal, SqliteSettings, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
 from interceptor.journal.sqlite_writer import WriterSettings
 from tests.support.fault_vfs import FaultVfs, Operation, fault_vfs
 from tests.support.journal_values import NOW, WEEK_AGO, held_intake, step, take
@@ -39,13 +40,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(path: Path, vfs: FaultVfs | None = None) -> AsyncIterator[SqliteJournal]:
+async def opened(path: Path, vfs: FaultVfs | None = None) -> AsyncIterator[SqlJournal]:
     settings = SqliteSettings(vfs=vfs.name if vfs else None, writer=EAGER)
     async with open_sqlite_journal(path, settings=settings) as journal:
         yield journal
 
 
-async def until_status(journal: SqliteJournal, wanted: str) -> None:
+async def until_status(journal: SqlJournal, wanted: str) -> None:
     async with asyncio.timeout(5):
         while journal.status != wanted:  # noqa: ASYNC110 - the writer's thread changes it and tells nobody
             await asyncio.sleep(0.01)

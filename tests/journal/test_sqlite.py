@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interceptor.journal.sqlite import SqliteJournal, SqliteSettings, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
 from interceptor.journal.sqlite_writer import WriterSettings
 from tests.support.journal_conformance import JournalConformance
 
@@ -16,7 +17,7 @@ from tests.support.journal_conformance import JournalConformance
 @pytest.mark.fault(19, 20, 44)
 class TestSqliteJournal(JournalConformance):
     @pytest.fixture
-    async def journal(self) -> AsyncIterator[SqliteJournal]:
+    async def journal(self) -> AsyncIterator[SqlJournal]:
         settings = SqliteSettings(writer=WriterSettings(free_bytes_min=0))
         # In memory: what is asked here is not whether the disk keeps it (tests/faults), and a disk takes its time.
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:

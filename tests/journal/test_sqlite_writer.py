@@ -9,9 +9,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from interceptor.journal.group_commit import CommitReport
 from interceptor.journal.port import JournalReason, JournalUnavailable
-from interceptor.journal.sqlite import SqliteJournal, SqliteSettings, open_sqlite_journal
-from interceptor.journal.sqlite_writer import CommitReport, WriterSettings
+from interceptor.journal.sql import SqlConnection
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
+from interceptor.journal.sqlite_writer import WriterSettings
 from tests.support.journal_values import NOW, held_intake, stored_intake, take
 
 SMALL = WriterSettings(free_bytes_min=0)
@@ -20,18 +23,18 @@ SMALL = WriterSettings(free_bytes_min=0)
 @asynccontextmanager
 async def opened(
     path: Path, writer: WriterSettings = SMALL, observe: Callable[[CommitReport], None] | None = None
-) -> AsyncIterator[SqliteJournal]:
+) -> AsyncIterator[SqlJournal]:
     async with open_sqlite_journal(
         path / "journal.db", settings=SqliteSettings(writer=writer), observe=observe
     ) as journal:
         yield journal
 
 
-async def block_writer(journal: SqliteJournal) -> threading.Event:
+async def block_writer(journal: SqlJournal) -> threading.Event:
     """Keep the writer busy until the event is set, so that others gather behind it."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def work(_: apsw.Connection) -> None:
+    def work(_: SqlConnection) -> None:
         begun.set()
         go_on.wait(10)
 
@@ -117,11 +120,11 @@ async def test_closing_waits_for_what_was_handed_over(tmp_path: Path) -> None:
 
 
 async def test_a_caller_s_mistake_is_its_own(tmp_path: Path) -> None:
-    def mistake(connection: apsw.Connection) -> None:
+    def mistake(connection: SqlConnection) -> None:
         connection.execute("INSERT INTO meta VALUES ('half', 'done')")
         raise LookupError
 
-    def syntax(connection: apsw.Connection) -> None:
+    def syntax(connection: SqlConnection) -> None:
         connection.execute("SELECT nonsense FROM nowhere")
 
     async with opened(tmp_path) as journal:

@@ -9,7 +9,7 @@ import pytest
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.control.protocol import ControlError
-from interceptor.journal.sqlite import SqliteJournal
+from interceptor.journal.sql_journal import SqlJournal
 from tests.support.orders import order, order_group
 from tests.support.ward import Ward, all_words, in_state, new_order, said, ward, words_of
 
@@ -295,6 +295,6 @@ def damage(folder: Path, number: bytes) -> None:
     connection.close()
 
 
-async def close_under(journal: SqliteJournal) -> None:
+async def close_under(journal: SqlJournal) -> None:
     """The journal's writer takes no more."""
     await journal._writer.stop()

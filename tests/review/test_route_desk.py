@@ -12,7 +12,8 @@ from interceptor.action.breaker import HoldBreaker
 from interceptor.action.plan import NoHoldReason, RouteMode
 from interceptor.control.protocol import ControlError
 from interceptor.journal.route_mode import HoldGate, RouteModes
-from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import open_sqlite_journal
 from interceptor.review.route_desk import RouteDesk
 from tests.support.delivery import SeenEvents
 from tests.support.ward import START, Clock
@@ -25,7 +26,7 @@ class Switch:
     commands: Any
     modes: RouteModes
     gate: HoldGate
-    journal: SqliteJournal
+    journal: SqlJournal
     events: SeenEvents
 
 

@@ -13,7 +13,8 @@ from interceptor.delivery.connector import connector
 from interceptor.delivery.courier import Courier, CourierOptions
 from interceptor.delivery.destination import Destination, DestinationOptions
 from interceptor.journal.custody import Custody
-from interceptor.journal.sqlite import SqliteJournal, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import open_sqlite_journal
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.metrics import MetricLabels, Metrics
 from interceptor.transport.exchange import Answer, Request
@@ -149,7 +150,7 @@ class SeenEvents:
 class Lane:
     """A courier at work."""
 
-    journal: SqliteJournal
+    journal: SqlJournal
     custody: Custody
     courier: Courier
     way: Way

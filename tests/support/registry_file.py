@@ -18,7 +18,8 @@ from interceptor.evidence.statement import (
     Statement,
     code_key,
 )
-from interceptor.journal.sqlite import SqliteJournal, SqliteSettings, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
 from interceptor.journal.sqlite_writer import WriterSettings
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -75,7 +76,7 @@ def merge(given_up: PatientIdentifier, kept: PatientIdentifier) -> Link:
 @asynccontextmanager
 async def open_registry(
     path: Path, *, stale_after: dict[str, timedelta] | None = None
-) -> AsyncIterator[tuple[SqliteRegistry, SqliteJournal]]:
+) -> AsyncIterator[tuple[SqliteRegistry, SqlJournal]]:
     """A registry in the journal at *path*."""
     async with open_sqlite_journal(path, settings=SqliteSettings(writer=_WRITER)) as journal:
         yield SqliteRegistry(journal.side_tables, stale_after=stale_after), journal
@@ -103,7 +104,7 @@ _DUMP = (
 )
 
 
-async def dump(journal: SqliteJournal) -> list[list[Any]]:
+async def dump(journal: SqlJournal) -> list[list[Any]]:
     """Everything in the registry without our own numbers, sorted: two registries are the same when this is equal."""
 
     def read(connection: Connection) -> list[list[Any]]:

@@ -20,7 +20,8 @@ from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.journal.custody import Custody
 from interceptor.journal.port import Entry, EntryChange, EntryId, OutgoingMessage
 from interceptor.journal.release import ReleaseParts, end_of_window, release_change
-from interceptor.journal.sqlite import SqliteJournal, SqliteSettings, open_sqlite_journal
+from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
 from interceptor.journal.turn import take_turn
 from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnParts, TurnResult
 from interceptor.message.group import order_groups
@@ -71,7 +72,7 @@ class Settings:
 class Ward:
     """Custody at work."""
 
-    journal: SqliteJournal
+    journal: SqlJournal
     custody: Custody
     turn: TurnParts
     desk: Mapping[str, Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]]

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 
-import apsw
-
-from interceptor.journal.sqlite_writer import Writer
+from interceptor.journal.group_commit import GroupCommit
+from interceptor.journal.sql import SqlConnection
 from interceptor.journal.stored_form import instant_text
 from interceptor.journal.upkeep import Retention
 
@@ -45,7 +44,7 @@ PRUNING: Mapping[str, str] = MappingProxyType(
 )
 
 
-async def prune_all(writer: Writer, *, at: datetime, retention: Retention) -> Mapping[str, int]:
+async def prune_all(writer: GroupCommit, *, at: datetime, retention: Retention) -> Mapping[str, int]:
     """Remove everything that ended before the retention, in small transactions; returns how many rows by table."""
     removed = {}
     for table in PRUNING:
@@ -57,7 +56,7 @@ async def prune_all(writer: Writer, *, at: datetime, retention: Retention) -> Ma
     return removed
 
 
-def prune_some(connection: apsw.Connection, table: str, *, at: datetime, retention: Retention) -> int:
+def prune_some(connection: SqlConnection, table: str, *, at: datetime, retention: Retention) -> int:
     """Remove up to `ROWS_PER_TRANSACTION` rows of *table* that ended before the retention; returns how many."""
     connection.execute(
         PRUNING[table],

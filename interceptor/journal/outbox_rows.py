@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import apsw
-
 from interceptor.action.lifecycle import LifecycleEvent, OrderState
+from interceptor.journal.entry_rows import append_audit, apply_change
 from interceptor.journal.port import (
     EntryChange,
     EntryId,
@@ -19,7 +18,7 @@ from interceptor.journal.port import (
     OutboxRow,
     OutboxState,
 )
-from interceptor.journal.sqlite_entry import append_audit, apply_change
+from interceptor.journal.sql import SqlConnection
 from interceptor.journal.stored_form import (
     digest_of,
     instant_text,
@@ -58,7 +57,7 @@ class _Standing:
     is_discarded: bool
 
 
-def claim_next(connection: apsw.Connection, destination: str, *, at: datetime, inflight: bool) -> OutboxRow | None:
+def claim_next(connection: SqlConnection, destination: str, *, at: datetime, inflight: bool) -> OutboxRow | None:
     """Claim the first row of the lane when it is due; damaged ones on the way become dead."""
     while True:
         found = connection.execute(_HEAD, (destination,)).fetchone()
@@ -80,7 +79,7 @@ def claim_next(connection: apsw.Connection, destination: str, *, at: datetime, i
     return replace(row, state=state, next_attempt_at=None, attempt_count=row.attempt_count + int(inflight))
 
 
-def record_inflight(connection: apsw.Connection, outbox_id: OutboxId, *, at: datetime) -> None:
+def record_inflight(connection: SqlConnection, outbox_id: OutboxId, *, at: datetime) -> None:
     """Claimed to in flight."""
     _require(connection, outbox_id, OutboxState.CLAIMED)
     connection.execute(
@@ -90,7 +89,7 @@ def record_inflight(connection: apsw.Connection, outbox_id: OutboxId, *, at: dat
 
 
 def record_acked(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     outbox_id: OutboxId,
     *,
     at: datetime,
@@ -111,7 +110,7 @@ def record_acked(
 
 
 def record_retry(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     outbox_id: OutboxId,
     *,
     at: datetime,
@@ -123,12 +122,12 @@ def record_retry(
     _require(connection, outbox_id, *_MAY_HAVE_LEFT)
     connection.execute(
         "UPDATE outbox SET state = 'pending', changed_at = ?, next_attempt_at = ?, last_error = ?,"
-        " possible_duplicate = possible_duplicate | ? WHERE outbox_id = ?",
-        (instant_text(at), instant_text(next_attempt_at), storable_text(error), possible_duplicate, outbox_id),
+        " possible_duplicate = CASE WHEN ? = 1 THEN 1 ELSE possible_duplicate END WHERE outbox_id = ?",
+        (instant_text(at), instant_text(next_attempt_at), storable_text(error), int(possible_duplicate), outbox_id),
     )
 
 
-def record_replaced_content(connection: apsw.Connection, outbox_id: OutboxId, *, at: datetime, error: str) -> None:
+def record_replaced_content(connection: SqlConnection, outbox_id: OutboxId, *, at: datetime, error: str) -> None:
     """Back to pending with the original in place of what we added to. It can happen once: the original is gone then."""
     _require(connection, outbox_id, *_MAY_HAVE_LEFT)
     row = connection.execute("SELECT original FROM outbox WHERE outbox_id = ?", (outbox_id,)).fetchone()
@@ -144,7 +143,7 @@ def record_replaced_content(connection: apsw.Connection, outbox_id: OutboxId, *,
 
 
 def record_dead(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     outbox_id: OutboxId,
     *,
     at: datetime,
@@ -162,18 +161,19 @@ def record_dead(
     _move_order(connection, standing, change, event=LifecycleEvent.REFUSED, state=OrderState.DEAD, reason=error, at=at)
 
 
-def recover(connection: apsw.Connection, *, at: datetime) -> int:
+def recover(connection: SqlConnection, *, at: datetime) -> int:
     """After a start: nothing is claimed or in flight any more. Returns how many were in flight."""
     text_at = instant_text(at)
     connection.execute("UPDATE outbox SET state = 'pending', changed_at = ? WHERE state = 'claimed'", (text_at,))
-    connection.execute(
-        "UPDATE outbox SET state = 'pending', possible_duplicate = 1, changed_at = ? WHERE state = 'inflight'",
+    again = connection.execute(
+        "UPDATE outbox SET state = 'pending', possible_duplicate = 1, changed_at = ? WHERE state = 'inflight'"
+        " RETURNING outbox_id",
         (text_at,),
     )
-    return connection.changes()
+    return len(again.fetchall())
 
 
-def requeue_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
+def requeue_dead(connection: SqlConnection, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
     """Dead to pending, counted from no attempts, as a possible duplicate."""
     standing = _find(connection, outbox_id)
     if standing is None or standing.state is not OutboxState.DEAD or standing.is_discarded:
@@ -201,14 +201,14 @@ def requeue_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
     return True
 
 
-def _was_cancelled(connection: apsw.Connection, entry_id: EntryId) -> bool:
+def _was_cancelled(connection: SqlConnection, entry_id: EntryId) -> bool:
     events = (LifecycleEvent.CANCELLED, LifecycleEvent.REPLACED_BY)
     row = connection.execute(_WAS_CANCELLED, (entry_id, *events)).fetchone()
     assert row is not None, "SELECT EXISTS always has a row"
     return bool(row[0])
 
 
-def discard_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:
+def discard_dead(connection: SqlConnection, outbox_id: OutboxId, *, at: datetime, actor: str, reason: str) -> bool:
     """Dead and given up: it stays, and is no dead letter any more."""
     standing = _find(connection, outbox_id)
     if standing is None or standing.state is not OutboxState.DEAD or standing.is_discarded:
@@ -230,17 +230,17 @@ def discard_dead(connection: apsw.Connection, outbox_id: OutboxId, *, at: dateti
     return True
 
 
-def dead_letters(connection: apsw.Connection, *, limit: int) -> tuple[OutboxRow, ...]:
+def dead_letters(connection: SqlConnection, *, limit: int) -> tuple[OutboxRow, ...]:
     """Dead rows that nobody has given up, the oldest first."""
     return tuple(_read(row)[0] for row in connection.execute(_DEAD, (limit,)))
 
 
-def undelivered_rows(connection: apsw.Connection) -> tuple[OutboxRow, ...]:
+def undelivered_rows(connection: SqlConnection) -> tuple[OutboxRow, ...]:
     """Waiting rows of all destinations."""
     return tuple(_read(row)[0] for row in connection.execute(_UNDELIVERED))
 
 
-def depth(connection: apsw.Connection) -> Mapping[str, tuple[int, datetime | None]]:
+def depth(connection: SqlConnection) -> Mapping[str, tuple[int, datetime | None]]:
     """Waiting rows and the oldest one's time, by destination."""
     return {
         destination: (count, read_optional_instant(oldest)) for destination, count, oldest in connection.execute(_DEPTH)
@@ -248,7 +248,7 @@ def depth(connection: apsw.Connection) -> Mapping[str, tuple[int, datetime | Non
 
 
 def _move_order(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     standing: _Standing,
     change: EntryChange | None,
     *,
@@ -274,7 +274,7 @@ def _whatever_version(change: EntryChange) -> EntryChange:
 
 
 def _step(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     entry_id: EntryId,
     event: LifecycleEvent,
     state: OrderState,
@@ -296,7 +296,7 @@ def _step(
     apply_change(connection, change, at=at)
 
 
-def _find(connection: apsw.Connection, outbox_id: OutboxId) -> _Standing | None:
+def _find(connection: SqlConnection, outbox_id: OutboxId) -> _Standing | None:
     row = connection.execute(
         "SELECT destination, kind, state, entry_id, discarded_at IS NOT NULL FROM outbox WHERE outbox_id = ?",
         (outbox_id,),
@@ -314,7 +314,7 @@ def _find(connection: apsw.Connection, outbox_id: OutboxId) -> _Standing | None:
     )
 
 
-def _require(connection: apsw.Connection, outbox_id: OutboxId, *states: OutboxState) -> _Standing:
+def _require(connection: SqlConnection, outbox_id: OutboxId, *states: OutboxState) -> _Standing:
     standing = _find(connection, outbox_id)
     if standing is None or standing.state not in states:
         message = f"the row is {standing.state if standing else 'missing'}, not {' or '.join(states)}"

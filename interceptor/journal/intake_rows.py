@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import apsw
-
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal.decision_record import DecisionRecord
+from interceptor.journal.entry_rows import (
+    KnownBytes,
+    append_audit,
+    apply_change,
+    insert_entry,
+    insert_outgoing,
+    require_one_order,
+)
 from interceptor.journal.passed_order import ENDING_CONTROLS
 from interceptor.journal.port import (
     AlreadyTaken,
@@ -22,22 +28,22 @@ from interceptor.journal.port import (
     OutgoingMessage,
     StoredAnswer,
 )
-from interceptor.journal.sqlite_entry import (
-    KnownBytes,
-    append_audit,
-    apply_change,
-    insert_entry,
-    insert_outgoing,
-    require_one_order,
+from interceptor.journal.sql import SqlConnection, inserted_id
+from interceptor.journal.stored_form import (
+    canonical_json,
+    digest_of,
+    instant_text,
+    read_instant,
+    read_json_object,
+    storable_text,
 )
-from interceptor.journal.stored_form import canonical_json, digest_of, instant_text, read_instant, storable_text
 
 QUARANTINE_ROWS_MAX = 10_000
 """A peer that sends rubbish all day must not fill the disk: beyond this the oldest go."""
 
 _INSERT_MESSAGE = """
 INSERT INTO message (route, listener, sending_application, sending_facility, control_id, digest, received_at, acknowledgment, raw)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING message_id
 """
 _FIND_ANSWER = """
 SELECT message_id, received_at, acknowledgment, digest FROM message
@@ -51,7 +57,7 @@ LIMIT 1
 """
 _UNMAPPED = """
 SELECT unmapped_code, min(unmapped_name), count(*), max(decided_at) FROM decision
-WHERE unmapped_code <> '' OR unmapped_name <> '' GROUP BY unmapped_code, iif(unmapped_code = '', unmapped_name, '')
+WHERE unmapped_code <> '' OR unmapped_name <> '' GROUP BY unmapped_code, CASE WHEN unmapped_code = '' THEN unmapped_name ELSE '' END
 ORDER BY count(*) DESC, unmapped_code LIMIT ?
 """
 _INSERT_DECISION = """
@@ -62,12 +68,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 # A message that was taken (it has a message_id) and whose order would be held stayed here, unless nothing was held then.
 _HAS_GONE = """
-SELECT message_id IS NULL OR disposition <> 'hold' OR mode <> 'enforce', json_extract(facts, '$.order_control') FROM decision
+SELECT message_id IS NULL OR disposition <> 'hold' OR mode <> 'enforce', facts FROM decision
 WHERE order_key = ? ORDER BY decision_id DESC LIMIT 1
 """
 
 
-def record_intake(connection: apsw.Connection, intake: Intake) -> IntakeDone | AlreadyTaken:
+def record_intake(connection: SqlConnection, intake: Intake) -> IntakeDone | AlreadyTaken:
     """Store *intake*. What leaves because of changes is queued before what leaves because of the new message.
 
     Raises:
@@ -105,9 +111,9 @@ def _entry_of(outgoing: OutgoingMessage, entry_ids: Sequence[EntryId]) -> EntryI
     return outgoing.entry_id if outgoing.entry_index is None else entry_ids[outgoing.entry_index]
 
 
-def _insert_message(connection: apsw.Connection, intake: Intake) -> MessageId:
+def _insert_message(connection: SqlConnection, intake: Intake) -> MessageId:
     identity = intake.identity
-    connection.execute(
+    rows = connection.execute(
         _INSERT_MESSAGE,
         (
             intake.route,
@@ -121,10 +127,10 @@ def _insert_message(connection: apsw.Connection, intake: Intake) -> MessageId:
             intake.raw,
         ),
     )
-    return MessageId(connection.last_insert_rowid())
+    return MessageId(inserted_id(rows))
 
 
-def find_answer(connection: apsw.Connection, identity: MessageIdentity, *, since: datetime) -> StoredAnswer | None:
+def find_answer(connection: SqlConnection, identity: MessageIdentity, *, since: datetime) -> StoredAnswer | None:
     """What was answered to these very bytes, received since then."""
     row = connection.execute(_FIND_ANSWER, (*_sender(identity), identity.digest, instant_text(since))).fetchone()
     if row is None:
@@ -138,7 +144,7 @@ def find_answer(connection: apsw.Connection, identity: MessageIdentity, *, since
     )
 
 
-def find_control_id_reuse(connection: apsw.Connection, identity: MessageIdentity, *, since: datetime) -> bool:
+def find_control_id_reuse(connection: SqlConnection, identity: MessageIdentity, *, since: datetime) -> bool:
     """Whether the same sender used this control id for other bytes since then; an empty one is no control id."""
     if not identity.control_id:
         return False
@@ -150,20 +156,22 @@ def _sender(identity: MessageIdentity) -> tuple[bytes, bytes, bytes, str]:
     return identity.control_id, identity.sending_facility, identity.sending_application, identity.listener
 
 
-def recent_digests(connection: apsw.Connection, *, since: datetime) -> tuple[bytes, ...]:
+def recent_digests(connection: SqlConnection, *, since: datetime) -> tuple[bytes, ...]:
     """Digests of the messages that were received since then."""
     rows = connection.execute("SELECT digest FROM message WHERE received_at >= ?", (instant_text(since),))
     return tuple(digest for (digest,) in rows)
 
 
-def has_gone(connection: apsw.Connection, order_key: str) -> bool:
+def has_gone(connection: SqlConnection, order_key: str) -> bool:
     """Whether the last decided message about this order went to the filler, and was no cancel."""
     row = connection.execute(_HAS_GONE, (storable_text(order_key),)).fetchone()
-    return row is not None and bool(row[0]) and str(row[1] or "").strip().upper() not in ENDING_CONTROLS
+    if row is None or not row[0]:
+        return False
+    return str(read_json_object(row[1]).get("order_control") or "").strip().upper() not in ENDING_CONTROLS
 
 
 def record_decisions(
-    connection: apsw.Connection, records: Sequence[DecisionRecord], *, message_id: MessageId | None = None
+    connection: SqlConnection, records: Sequence[DecisionRecord], *, message_id: MessageId | None = None
 ) -> None:
     """Store *records*, of a message that is stored too or of one that passed."""
     for record in records:
@@ -184,31 +192,29 @@ def record_decisions(
                 record.policy_profile,
                 record.policy_sha256,
                 canonical_json(record.facts),
-                record.decide_again,
+                int(record.decide_again),
                 storable_text(record.unmapped_code),
                 storable_text(record.unmapped_name),
             ),
         )
 
 
-def record_quarantine(connection: apsw.Connection, *, route: str, reason: str, raw: bytes, at: datetime) -> None:
+def record_quarantine(connection: SqlConnection, *, route: str, reason: str, raw: bytes, at: datetime) -> None:
     """Store bytes that are not HL7; beyond the limit the oldest go."""
-    connection.execute(
-        "INSERT INTO quarantine (route, reason, received_at, digest, raw) VALUES (?, ?, ?, ?, ?)",
+    rows = connection.execute(
+        "INSERT INTO quarantine (route, reason, received_at, digest, raw) VALUES (?, ?, ?, ?, ?) RETURNING quarantine_id",
         (route, reason, instant_text(at), digest_of(raw), raw),
     )
-    oldest = connection.last_insert_rowid() - QUARANTINE_ROWS_MAX
+    oldest = inserted_id(rows) - QUARANTINE_ROWS_MAX
     connection.execute("DELETE FROM quarantine WHERE quarantine_id <= ?", (oldest,))
 
 
-def route_modes(connection: apsw.Connection) -> Mapping[str, str]:
+def route_modes(connection: SqlConnection) -> Mapping[str, str]:
     """Mode by route, of those that were set at run time."""
     return {str(route): str(mode) for route, mode in connection.execute("SELECT route, mode FROM route_mode")}
 
 
-def set_route_mode(
-    connection: apsw.Connection, *, route: str, mode: str, actor: str, at: datetime, reason: str
-) -> None:
+def set_route_mode(connection: SqlConnection, *, route: str, mode: str, actor: str, at: datetime, reason: str) -> None:
     """Store a run-time mode, with its audit row."""
     connection.execute(
         "INSERT INTO route_mode (route, mode, actor, at, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT (route)"
@@ -229,7 +235,7 @@ class UnmappedStudy:
     last_ordered_at: datetime
 
 
-def unmapped_studies(connection: apsw.Connection, *, limit: int) -> tuple[UnmappedStudy, ...]:
+def unmapped_studies(connection: SqlConnection, *, limit: int) -> tuple[UnmappedStudy, ...]:
     """The most frequent first; one row for each code, or for each name where orders carry no code."""
     return tuple(
         UnmappedStudy(code=code, name=name, order_count=order_count, last_ordered_at=read_instant(last))

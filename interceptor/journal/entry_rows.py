@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import apsw
-
 from interceptor.action.lifecycle import (
     OPEN_STATES,
     TAKEN_AS,
@@ -28,7 +26,7 @@ from interceptor.journal.port import (
     NewEntry,
     OutgoingMessage,
 )
-from interceptor.journal.sqlite_writer import RolledBack
+from interceptor.journal.sql import RolledBack, SqlConnection, inserted_id
 from interceptor.journal.stored_form import (
     CHAIN_START,
     canonical_json,
@@ -45,27 +43,27 @@ from interceptor.journal.stored_form import (
 _INSERT_ENTRY = """
 INSERT INTO entry (message_id, source_id, route, order_key, set_key, placer_order_number, state, version, content, digest, control_id,
     priority, taken_at, changed_at, changed_by, moved_at, moved_by, deadline_at, closed_at, reason, summary, decision)
-VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 'node', ?, 'node', ?, NULL, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 'node', ?, 'node', ?, NULL, ?, ?, ?) RETURNING entry_id
 """
 _UPDATE_ENTRY = """
 UPDATE entry SET
     version = version + 1,
-    moved_at = iif(state = :state, moved_at, :at),
-    moved_by = iif(state = :state, moved_by, :actor),
-    closed_at = iif(:is_open, NULL, ifnull(closed_at, :at)),
+    moved_at = CASE WHEN state = :state THEN moved_at ELSE :at END,
+    moved_by = CASE WHEN state = :state THEN moved_by ELSE :actor END,
+    closed_at = CASE WHEN :is_open = 1 THEN NULL ELSE coalesce(closed_at, :at) END,
     state = :state,
     changed_at = :at,
     changed_by = :actor,
-    reason = iif(:reason = '', reason, :reason),
-    content = ifnull(:content, content),
-    digest = ifnull(:digest, digest),
-    source_id = ifnull(:source_id, source_id),
-    control_id = ifnull(:control_id, control_id),
-    deadline_at = ifnull(:deadline_at, deadline_at),
-    set_key = ifnull(:set_key, set_key),
-    priority = ifnull(:priority, priority),
-    summary = ifnull(:summary, summary),
-    decision = ifnull(:decision, decision)
+    reason = CASE WHEN :reason = '' THEN reason ELSE :reason END,
+    content = coalesce(:content, content),
+    digest = coalesce(:digest, digest),
+    source_id = coalesce(:source_id, source_id),
+    control_id = coalesce(:control_id, control_id),
+    deadline_at = coalesce(:deadline_at, deadline_at),
+    set_key = coalesce(:set_key, set_key),
+    priority = coalesce(:priority, priority),
+    summary = coalesce(:summary, summary),
+    decision = coalesce(:decision, decision)
 WHERE entry_id = :entry_id
 """
 _INSERT_OUTBOX = """
@@ -77,10 +75,10 @@ _INSERT_AUDIT = "INSERT INTO audit (number, at, actor, action, entry_id, detail,
 ENTRY_BY_ID = "SELECT * FROM entry_with_content WHERE entry_id = ?"
 ENTRIES_OPEN = "SELECT * FROM entry_with_content WHERE closed_at IS NULL ORDER BY entry_id"
 ENTRIES_IN_STATES = """
-SELECT * FROM entry_with_content WHERE state IN (SELECT value FROM json_each(?1))
-AND (?3 IS NULL OR (deadline_at IS NULL, ifnull(deadline_at, ''), entry_id) >
-    (SELECT deadline_at IS NULL, ifnull(deadline_at, ''), entry_id FROM entry WHERE entry_id = ?3))
-ORDER BY deadline_at IS NULL, deadline_at, entry_id LIMIT ?2
+SELECT * FROM entry_with_content WHERE state IN (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+AND (?10 IS NULL OR (deadline_at IS NULL, coalesce(deadline_at, ''), entry_id) >
+    (SELECT deadline_at IS NULL, coalesce(deadline_at, ''), entry_id FROM entry WHERE entry_id = ?10))
+ORDER BY deadline_at IS NULL, deadline_at, entry_id LIMIT ?9
 """
 ENTRY_LATEST_OF_ORDER = "SELECT * FROM entry_with_content WHERE order_key = ? ORDER BY entry_id DESC LIMIT 1"
 AUDIT_ALL = (
@@ -104,14 +102,14 @@ class KnownBytes:
         return self._messages.get(digest)
 
 
-def last_link(connection: apsw.Connection) -> tuple[int, str]:
+def last_link(connection: SqlConnection) -> tuple[int, str]:
     """Number and SHA-256 of the end of the audit chain; 0 and zeros when it is empty."""
     last = connection.execute("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1").fetchone()
     return (0, CHAIN_START) if last is None else (last[0], last[1])
 
 
 def append_audit(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     *,
     at: datetime,
     actor: str,
@@ -128,13 +126,13 @@ def append_audit(
 
 
 def insert_entry(
-    connection: apsw.Connection, new: NewEntry, *, message_id: MessageId, route: str, at: datetime, known: KnownBytes
+    connection: SqlConnection, new: NewEntry, *, message_id: MessageId, route: str, at: datetime, known: KnownBytes
 ) -> EntryId:
     """Store an order that begins its life with us, and its first audit row."""
     digest = digest_of(new.content)
     text_at = instant_text(at)
     reason = TAKEN_AS[new.state].reason
-    connection.execute(
+    rows = connection.execute(
         _INSERT_ENTRY,
         (
             message_id,
@@ -157,14 +155,14 @@ def insert_entry(
             canonical_json(new.decision),
         ),
     )
-    entry_id = EntryId(connection.last_insert_rowid())
+    entry_id = EntryId(inserted_id(rows))
     detail = {"to": new.state, "version": 1, "reason": reason, "message": message_id, "sha256": digest.hex()}
     append_audit(connection, at=at, actor="node", action=LifecycleEvent.TAKEN, entry_id=entry_id, detail=detail)
     return entry_id
 
 
 def insert_outgoing(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     outgoing: OutgoingMessage,
     *,
     message_id: MessageId | None,
@@ -190,14 +188,14 @@ def insert_outgoing(
             outgoing.control_id,
             text_at,
             text_at,
-            outgoing.possible_duplicate,
+            int(outgoing.possible_duplicate),
             outgoing.acknowledgment,
         ),
     )
 
 
 def apply_change(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     change: EntryChange,
     *,
     at: datetime,
@@ -261,9 +259,7 @@ def find_conflict(change: EntryChange, row: Sequence[Any]) -> Conflict | None:
     )
 
 
-def apply_changes(
-    connection: apsw.Connection, changes: Sequence[EntryChange], *, at: datetime
-) -> tuple[ChangeDone, ...]:
+def apply_changes(connection: SqlConnection, changes: Sequence[EntryChange], *, at: datetime) -> tuple[ChangeDone, ...]:
     """`apply_change` for each; a conflict of one undoes all."""
     return tuple(apply_change(connection, change, at=at) for change in changes)
 
@@ -281,7 +277,7 @@ def check_change(change: EntryChange) -> None:
 
 
 def _insert_follower(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     follower: Follower,
     *,
     entry_id: EntryId,
@@ -304,10 +300,10 @@ def _insert_follower(
     )
 
 
-def followers(connection: apsw.Connection, entry_id: EntryId) -> tuple[Follower, ...]:
+def followers(connection: SqlConnection, entry_id: EntryId) -> tuple[Follower, ...]:
     """What waits behind an order, in the order it came."""
     rows = connection.execute(
-        "SELECT ifnull(content, raw), follower.control_id FROM follower JOIN message USING (message_id)"
+        "SELECT coalesce(content, raw), follower.control_id FROM follower JOIN message USING (message_id)"
         " WHERE entry_id = ? ORDER BY follower_id",
         (entry_id,),
     )
@@ -327,7 +323,7 @@ def require_one_order(outgoing: Iterable[OutgoingMessage]) -> None:
 
 
 def _update(
-    connection: apsw.Connection,
+    connection: SqlConnection,
     change: EntryChange,
     *,
     at: datetime,
@@ -339,7 +335,7 @@ def _update(
         {
             "entry_id": change.entry_id,
             "state": change.state,
-            "is_open": change.state in OPEN_STATES,
+            "is_open": int(change.state in OPEN_STATES),
             "at": instant_text(at),
             "actor": storable_text(change.actor),
             "reason": storable_text(change.reason),
@@ -356,7 +352,7 @@ def _update(
     )
 
 
-def _discard_dead_rows(connection: apsw.Connection, change: EntryChange, *, at: datetime) -> None:
+def _discard_dead_rows(connection: SqlConnection, change: EntryChange, *, at: datetime) -> None:
     connection.execute(
         "UPDATE outbox SET discarded_at = ?, discarded_by = ? WHERE entry_id = ? AND kind = 'order' AND state = 'dead'",
         (instant_text(at), storable_text(change.actor), change.entry_id),
@@ -394,17 +390,18 @@ def read_entry(row: Sequence[Any]) -> Entry:
     )
 
 
-def read_entries(connection: apsw.Connection, query: str, parameters: tuple[object, ...]) -> tuple[Entry, ...]:
+def read_entries(connection: SqlConnection, query: str, parameters: tuple[object, ...]) -> tuple[Entry, ...]:
     """The orders that one of the ENTRY queries finds."""
     return tuple(read_entry(row) for row in connection.execute(query, parameters))
 
 
-def state_list(states: Sequence[OrderState]) -> str:
-    """*states* as the parameter of `ENTRIES_IN_STATES`."""
-    return canonical_json([str(state) for state in states])
+def state_list(states: Sequence[OrderState]) -> tuple[str, ...]:
+    """*states* as the first parameters of `ENTRIES_IN_STATES`: as many as there are states at all."""
+    names = [str(state) for state in states][: len(OrderState)]
+    return (*names, *[""] * (len(OrderState) - len(names)))
 
 
-def entry_counts(connection: apsw.Connection) -> Mapping[OrderState, int]:
+def entry_counts(connection: SqlConnection) -> Mapping[OrderState, int]:
     """Orders by state, every state named."""
     counts = dict.fromkeys(OrderState, 0)
     for state, count in connection.execute("SELECT state, count(*) FROM entry GROUP BY state"):
@@ -413,7 +410,7 @@ def entry_counts(connection: apsw.Connection) -> Mapping[OrderState, int]:
 
 
 def audit_rows(
-    connection: apsw.Connection, *, entry_id: EntryId | None, limit: int, after: int = 0
+    connection: SqlConnection, *, entry_id: EntryId | None, limit: int, after: int = 0
 ) -> tuple[AuditRow, ...]:
     """Links of the chain behind one, of one order or all, oldest first."""
     if entry_id is None:
