@@ -76,7 +76,7 @@ ENTRY_BY_ID = "SELECT * FROM entry_with_content WHERE entry_id = ?"
 ENTRIES_OPEN = "SELECT * FROM entry_with_content WHERE closed_at IS NULL ORDER BY entry_id"
 ENTRIES_IN_STATES = """
 SELECT * FROM entry_with_content WHERE state IN (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-AND (?10 IS NULL OR (deadline_at IS NULL, coalesce(deadline_at, ''), entry_id) >
+AND (coalesce(?10, 0) = 0 OR (deadline_at IS NULL, coalesce(deadline_at, ''), entry_id) >
     (SELECT deadline_at IS NULL, coalesce(deadline_at, ''), entry_id FROM entry WHERE entry_id = ?10))
 ORDER BY deadline_at IS NULL, deadline_at, entry_id LIMIT ?9
 """

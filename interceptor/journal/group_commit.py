@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from interceptor.journal.port import JournalBroken, JournalError, JournalReason, JournalUnavailable
@@ -29,11 +29,14 @@ class QueueSettings:
         queue_max: Callers that may wait; more are refused.
         batch_max: Callers that share one commit at most, so that none waits for an endless batch.
         idle_seconds: How long without work counts as idle.
+        custody_wait_seconds: How long a job that takes custody may wait before its COMMIT begins; then nothing of it is
+            written and its caller goes on without. None: as long as it takes.
     """
 
     queue_max: int = 10_000
     batch_max: int = 256
     idle_seconds: float = 0.5
+    custody_wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,21 @@ class Job:
     work: Callable[[SqlConnection], Any]
     future: "asyncio.Future[Any]"
     takes_custody: bool
-    is_withdrawn: bool = field(default=False)
+    is_withdrawn: bool = False
+    is_committing: bool = False
+
+
+_COMMIT_BORDER = threading.Lock()
+
+
+def enter_commit(jobs: Sequence[Job]) -> bool:
+    """From here on none of *jobs* can be withdrawn; False when one was already."""
+    with _COMMIT_BORDER:
+        if any(job.is_withdrawn for job in jobs):
+            return False
+        for job in jobs:
+            job.is_committing = True
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +161,16 @@ class GroupCommit:
 
         The future raises JournalUnavailable, JournalBroken, JournalRuleBroken, or what *work* raised.
         """
-        return self.submit_job(work, takes_custody=takes_custody).future
-
-    def submit_job(self, work: Callable[[SqlConnection], Any], *, takes_custody: bool = False) -> Job:
-        """As `submit`, for a caller that may withdraw the job again."""
         if self._stopping:
             raise JournalUnavailable(JournalReason.CLOSED)
         if self._jobs.qsize() >= self._settings.queue_max:
             raise JournalUnavailable(JournalReason.QUEUE_FULL)
         job = Job(work, self._loop.create_future(), takes_custody)
+        if takes_custody and self._settings.custody_wait_seconds is not None:
+            end = self._loop.call_later(self._settings.custody_wait_seconds, _withdraw, job)
+            job.future.add_done_callback(lambda _: end.cancel())
         self._jobs.put(job)
-        return job
+        return job.future
 
     def _run(self) -> None:
         try:
@@ -214,6 +230,15 @@ class GroupCommit:
                 outcome.future.set_result(outcome.value)
         if self._observe is not None:
             self._observe(report)
+
+
+def _withdraw(job: Job) -> None:
+    """Nothing of *job* is written any more, unless its COMMIT has begun: then its caller has to wait for the outcome."""
+    with _COMMIT_BORDER:
+        if job.is_committing or job.future.done():
+            return
+        job.is_withdrawn = True
+    job.future.set_exception(JournalUnavailable(JournalReason.AWAY, "the database took too long"))
 
 
 def all_failed(batch: Sequence[Job], failure: JournalError) -> list[Outcome]:

@@ -29,6 +29,7 @@ class JournalReason(StrEnum):
     """Why the journal cannot do what it was asked: the closed set for logs and metrics."""
 
     FULL = "full"
+    AWAY = "away"
     LOCKED = "locked"
     READ_ONLY = "read_only"
     QUEUE_FULL = "queue_full"

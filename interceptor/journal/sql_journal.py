@@ -178,53 +178,40 @@ class SqlJournal:
         claim_next: bool = False,
     ) -> OutboxRow | None:
         """The filler took it."""
-        work = partial(
-            outbox_rows.record_acked,
-            outbox_id=outbox_id,
-            at=at,
-            acknowledgment=acknowledgment,
-            change=change,
-            claim=claim_next,
+        return await self._writer.submit(
+            lambda connection: outbox_rows.record_acked(
+                connection, outbox_id, at=at, acknowledgment=acknowledgment, change=change, claim=claim_next
+            )
         )
-        return await self._writer.submit(work)
 
     async def record_retry(
         self, outbox_id: OutboxId, *, at: datetime, next_attempt_at: datetime, error: str, possible_duplicate: bool
     ) -> None:
         """It goes back to pending."""
-        work = partial(
-            outbox_rows.record_retry,
-            outbox_id=outbox_id,
-            at=at,
-            next_attempt_at=next_attempt_at,
-            error=error,
-            possible_duplicate=possible_duplicate,
+        await self._writer.submit(
+            lambda connection: outbox_rows.record_retry(
+                connection,
+                outbox_id,
+                at=at,
+                next_attempt_at=next_attempt_at,
+                error=error,
+                possible_duplicate=possible_duplicate,
+            )
         )
-        await self._writer.submit(work)
 
     async def record_replaced_content(self, outbox_id: OutboxId, *, at: datetime, error: str) -> None:
         """The original goes instead of what the filler refused."""
         await self._writer.submit(partial(outbox_rows.record_replaced_content, outbox_id=outbox_id, at=at, error=error))
 
     async def record_dead(
-        self,
-        outbox_id: OutboxId,
-        *,
-        at: datetime,
-        error: str,
-        acknowledgment: bytes,
-        change: EntryChange | None = None,
+        self, outbox_id: OutboxId, *, at: datetime, error: str, acknowledgment: bytes, change: EntryChange | None = None
     ) -> None:
         """The filler refused for good."""
-        work = partial(
-            outbox_rows.record_dead,
-            outbox_id=outbox_id,
-            at=at,
-            error=error,
-            acknowledgment=acknowledgment,
-            change=change,
+        await self._writer.submit(
+            lambda connection: outbox_rows.record_dead(
+                connection, outbox_id, at=at, error=error, acknowledgment=acknowledgment, change=change
+            )
         )
-        await self._writer.submit(work)
 
     async def recover_outbox(self, *, at: datetime) -> int:
         """After a start nothing is claimed or in flight."""

@@ -62,7 +62,9 @@ def read_json_object(text: str) -> dict[str, object]:
 
 
 def storable_text(text: str) -> str:
-    """*text* with what UTF-8 cannot carry (lone surrogates from broken messages) replaced by "?"."""
+    """*text* with what a database cannot carry (lone surrogates from broken messages, NUL) replaced by "?"."""
+    if "\0" in text:
+        text = text.replace("\0", "?")
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

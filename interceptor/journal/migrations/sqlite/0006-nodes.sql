@@ -1,0 +1,6 @@
+-- 0006 nodes: several nodes on one journal: who delivers to a destination, which nodes live, what a writer wrote last.
+-- Kind: expand (version N-1 does not look at these tables).
+-- Cost: none, the tables are new.
+-- Undo: none.
+--
+-- Nothing here: a SQLite file has one node. The number is kept free, so that both databases have the same ones.
