@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from interceptor.action.lifecycle import OrderState
-from interceptor.journal.sqlite import SqliteJournal
+from interceptor.journal.sqlite import SqlJournal
 from interceptor.review import webhook_rows as rows
 from interceptor.review.webhook_event import EventType, read_signing_key
 from interceptor.review.webhook_sender import DeliveryResult, SenderParts, Webhook, WebhookSender
@@ -71,7 +71,7 @@ async def told(tmp_path: Path, *statuses: int | str, **webhook: Any) -> AsyncIte
         yield found
 
 
-async def log_of(journal: SqliteJournal) -> list[tuple[str, str, int, str]]:
+async def log_of(journal: SqlJournal) -> list[tuple[str, str, int, str]]:
     found = await journal.side_tables.read(partial(rows.log, limit=100))
     return [(one.event_type, one.state, one.attempt_count, one.result) for one in reversed(found)]
 
