@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from interceptor.action.lifecycle import OrderState
-from interceptor.journal.sqlite import SqlJournal
+from interceptor.journal.sql_journal import SqlJournal
 from interceptor.review import webhook_rows as rows
 from interceptor.review.webhook_event import EventType, read_signing_key
 from interceptor.review.webhook_sender import DeliveryResult, SenderParts, Webhook, WebhookSender
