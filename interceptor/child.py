@@ -23,6 +23,8 @@ EXIT_CANNOT_START: Final = 75
 """An address, the journal or the control socket could not be had: perhaps later."""
 EXIT_HANDED_OVER: Final = 79
 """Another node has taken over the listeners: nothing is to be started in its place."""
+NODE_MODULE = "interceptor"
+"""The program of a node, as Python's -m takes it."""
 STALLED_SECONDS: Final = 1.0
 """A silence that the operator is told of: every message waited that long."""
 _ABORT_SECONDS: Final = 1.0
@@ -174,4 +176,4 @@ async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
 def node_command(config_path: str, *, take_over: bool = False) -> tuple[str, ...]:
     """The command line of the node process; *take_over* of one that takes the listeners of a running one."""
     options = ("--take-over",) if take_over else ()
-    return (sys.executable, "-m", "interceptor", "run", "--node-only", *options, "-c", config_path)
+    return (sys.executable, "-m", NODE_MODULE, "run", "--node-only", *options, "-c", config_path)

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Final
 
 NOTIFY_VARIABLE: Final = "NOTIFY_SOCKET"
@@ -24,10 +25,6 @@ class ServiceNotifier:
         """*address* is the path of a datagram socket, or "@" and an abstract name; "" sends nothing."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._monotonic_ns = monotonic_ns
-        self._socket: socket.socket | None = None
-        if address:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.settimeout(0.0)
 
     def ready(self) -> None:
         """The service is up, or a reload has ended."""
@@ -46,12 +43,12 @@ class ServiceNotifier:
         self._send("STOPPING=1")
 
     def _send(self, state: str) -> None:
-        if self._socket is None:
+        if not self._address:
             return
-        try:
-            self._socket.sendto(state.encode("ascii"), self._address)
-        except OSError:
-            return  # Nobody reads, or its queue is full: the next watchdog tells the same.
+        # Nobody reads, or its queue is full: the next watchdog tells the same.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(0.0)
+            sender.sendto(state.encode("ascii"), self._address)
 
 
 def notifier_of(environment: MutableMapping[str, str] = os.environ) -> ServiceNotifier:

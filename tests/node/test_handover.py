@@ -6,21 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import Placer, filler
-from tests.support.orders import CHEST_FILM, order
-from tests.support.supervised_node import SupervisedNode
-
-
-def film(number: str) -> bytes:
-    return order(number, procedure=CHEST_FILM, reason="cough")
-
-
-async def exchange(port: int, content: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        return await Placer(reader, writer).exchange(content)
-    finally:
-        writer.close()
+from tests.support.node import filler
+from tests.support.orders import order
+from tests.support.supervised_node import SupervisedNode, exchange, film
 
 
 @pytest.mark.fault(47)

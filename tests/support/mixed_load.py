@@ -27,6 +27,8 @@ class Load:
         to_release: Orders that a reviewer will release.
         answer_seconds_max: How long the placer waits before it connects again and sends again.
         happened: Called with a word at each step, before anything else is done.
+        filler_seconds_max: The longest that the filler thinks before it answers.
+        refused_count: Connections of placers that nobody took.
     """
 
     rng: random.Random
@@ -39,6 +41,8 @@ class Load:
     is_ending: bool = False
     filler_port: int = 0
     drop_share: float = 0.0
+    filler_seconds_max: float = 0.004
+    refused_count: int = 0
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     # The filler.
@@ -61,7 +65,7 @@ class Load:
         while (frame := decoder.next_frame()) is not None:
             self.ledger.note_received(frame.content)
             self.happened("received")
-            await asyncio.sleep(self.rng.random() * 0.004)
+            await asyncio.sleep(self.rng.random() * self.filler_seconds_max)
             if self.rng.random() < self.drop_share:
                 self.ledger.disruptions += 1
                 return False
@@ -154,7 +158,8 @@ class PlacerLine:
             try:
                 async with asyncio.timeout(self._load.answer_seconds_max):
                     code = await self._exchange(raw)
-            except (OSError, EOFError, TimeoutError):
+            except (OSError, EOFError, TimeoutError) as error:
+                self._load.refused_count += isinstance(error, ConnectionRefusedError)
                 self.hang_up()
                 await asyncio.sleep(0.02)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from interceptor.control.client import request_async
-from tests.support.node import free_port
+from tests.support.node import Placer, free_port
+from tests.support.orders import CHEST_FILM, order
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 30.0
@@ -21,6 +22,7 @@ CONFIG = """
 [node]
 data_directory = "data"
 drain_seconds = 5.0
+{node}
 [metrics]
 listen = "127.0.0.1:{metrics_port}"
 [route.orders]
@@ -41,8 +43,12 @@ set_window_seconds = {window}
 class SupervisedNode:
     """A supervisor, its node, and the addresses around them."""
 
-    def __init__(self, folder: Path, *, filler_port: int, window: float = 0.5, route: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, filler_port: int, window: float = 0.5, route: str = "", node: str = "", module: str = ""
+    ) -> None:
+        """*route* and *node* are further lines of their tables; *module* runs as the node instead of ours."""
         self.folder = folder
+        self._environment = {**os.environ, **({"NODE_MODULE": module} if module else {})}
         self.placer_port, self.metrics_port = free_port(), free_port()
         self.config = folder / "interceptor.toml"
         self.config.write_text(
@@ -52,6 +58,7 @@ class SupervisedNode:
                 metrics_port=self.metrics_port,
                 window=window,
                 route=route,
+                node=node,
             ),
             encoding="utf-8",
         )
@@ -69,6 +76,7 @@ class SupervisedNode:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
+                env=self._environment,
             )
         try:
             await self.until_serving()
@@ -85,8 +93,11 @@ class SupervisedNode:
         """The node's process id; None between two of them."""
         assert self._process is not None
         with suppress(OSError):
-            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
-            return next((pid for pid in map(int, children.split()) if pid not in self._ended), None)
+            text = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
+            children = [int(pid) for pid in text.split()]
+            # In a long run the system gives a number a second time: one that is gone is forgotten.
+            self._ended &= set(children)
+            return next((pid for pid in children if pid not in self._ended), None)
         return None
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> bool:
@@ -133,8 +144,26 @@ class SupervisedNode:
                 found.append(json.loads(line))
         return found
 
+    def count_events(self, name: str) -> int:
+        """How often an event has been logged so far."""
+        return (self.folder / "log").read_bytes().count(b'"event": "' + name.encode() + b'"')
+
     def log_tail(self) -> str:
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")[-3000:]
+
+
+def film(number: str) -> bytes:
+    """An order that passes."""
+    return order(number, procedure=CHEST_FILM, reason="cough")
+
+
+async def exchange(port: int, content: bytes) -> bytes:
+    """The answer to one message on a connection of its own; a refused connection or no answer raises."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await Placer(reader, writer).exchange(content)
+    finally:
+        writer.close()
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:
