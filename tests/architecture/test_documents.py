@@ -1,6 +1,5 @@
 """The pages say what the code does. Those that can be generated are compared with the code."""
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from interceptor.telemetry.reference import build_event_reference, build_metric_reference
-from tests.support.source_tree import PACKAGE, ROOT, python_files, shown, tracked_files
+from tests.support.source_tree import PACKAGE, ROOT, load_script, python_files, shown, tracked_files
 
 PAGES = tuple(path for path in tracked_files() if path.suffix == ".md")
 DOCS = ROOT / "docs"
@@ -18,12 +17,7 @@ CHANGE_KINDS = {"added", "changed", "fixed", "security", "clinical"}
 
 def load_generator(name: str) -> ModuleType:
     """A script of docs/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(DOCS / f"{name}.py")
 
 
 def test_every_metric_has_its_row_with_alert_when() -> None:

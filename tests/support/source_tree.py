@@ -1,9 +1,12 @@
 """The files of the project, for tests that read its source."""
 
 import ast
+import importlib.util
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "interceptor"
@@ -37,3 +40,15 @@ def parsed(path: Path) -> ast.Module:
 def shown(path: Path) -> str:
     """The path as a reader writes it: from the root of the project."""
     return path.relative_to(ROOT).as_posix()
+
+
+def load_script(path: Path) -> ModuleType:
+    """A script that is no part of a package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up while it is being made.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
