@@ -13,16 +13,18 @@ Source: HL7 v2.5.1 chapter 2.9.2 and 2.9.3; HL7 v2 Transport Specification: MLLP
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from interceptor.access import Mismatch
 from interceptor.action.acknowledge import refusal_code
 from interceptor.action.order_response import separate_answers
 from interceptor.evidence.registry import Recorded
 from interceptor.journal.port import IntakeDone, StoredAnswer
 from interceptor.message.acknowledgment import AckCode, ErrorDetail, build_acknowledgment, read_acknowledgment
 from interceptor.message.header import Header
+from interceptor.message.path import FieldPath
 from interceptor.telemetry.label import AckOrigin
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.exchange import Answer
@@ -30,6 +32,14 @@ from interceptor.wire.commit_block import MllpCommitAck
 
 Proof = Answer | IntakeDone | StoredAnswer | Recorded
 """What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes or their meaning."""
+
+
+ERRORS: Mapping[str, tuple[str, str, FieldPath | None]] = {
+    Mismatch.APPLICATION: ("103", "Table value not found", FieldPath("MSH", 1, 3)),
+    Mismatch.FACILITY: ("103", "Table value not found", FieldPath("MSH", 1, 4)),
+    Mismatch.MESSAGE_TYPE: ("200", "Unsupported message type", FieldPath("MSH", 1, 9)),
+}
+"""Code and words of table 0357, and the field, for reasons that have better ones than "internal error"."""
 
 
 class PlacerSide(Protocol):
@@ -50,6 +60,22 @@ class PlacerSide(Protocol):
 
     def ended(self) -> None:
         """The message has come to its end; the next one may begin."""
+        ...
+
+
+class MessagePassage(Protocol):
+    """The way of one message, whatever the listener is for."""
+
+    def begin(self) -> None:
+        """Set the message on its way."""
+        ...
+
+    def withdraw(self) -> None:
+        """The sender is gone."""
+        ...
+
+    def refuse_head(self, reason: str) -> None:
+        """The frame is refused, only its head is here."""
         ...
 
 
@@ -104,13 +130,14 @@ class PlacerAnswers:
         if header is None or answer is None:
             return False
         words = reason.replace("_", " ")
+        error_code, table_words, path = ERRORS.get(reason, ("207", "Application internal error", None))
         content = build_acknowledgment(
             header,
             answer,
             control_id=self._new_control_id(),
             at=self._now(),
             text=words,
-            error=ErrorDetail(code="207", text="Application internal error", user_message=words),
+            error=ErrorDetail(code=error_code, text=table_words, path=path, user_message=words),
         )
         self._send(content, answer, proof=None)
         return True

@@ -9,6 +9,7 @@ from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
 from interceptor.journal.route_mode import RouteModes
 from interceptor.journal_keeper import pruner
+from interceptor.line_security import find_plain_places
 from interceptor.node_parts import NodeParts, utc_now
 from interceptor.review.desk import Desk, DeskParts, Handler
 from interceptor.review.route_desk import RouteDesk
@@ -62,6 +63,7 @@ def _status(
             "pid": os.getpid(),
             "ready": parts.health.readiness().ok,
             "degraded": sorted(parts.health.degraded),
+            "plain_text": list(find_plain_places(parts.config)),
             "orders": dict(states),
             "destinations": {
                 name: {"up": one.is_up, "waiting": one.waiting_count} for name, one in destinations.items()

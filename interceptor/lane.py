@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from interceptor.config.schema import DestinationTable
-from interceptor.delivery.connector import connector
+from interceptor.delivery.connector import TlsClient, connector
 from interceptor.delivery.courier import Courier, CourierOptions
 from interceptor.delivery.destination import Destination, DestinationOptions
 from interceptor.journal.custody import Custody
@@ -18,14 +18,21 @@ from interceptor.transport.options import ConnectionOptions
 
 
 def build_destinations(
-    tables: Mapping[str, DestinationTable], *, metrics: Mapping[str, DestinationMetrics], log: EventLog
+    tables: Mapping[str, DestinationTable],
+    *,
+    tls: Mapping[str, TlsClient],
+    metrics: Mapping[str, DestinationMetrics],
+    log: EventLog,
 ) -> dict[str, Destination]:
-    """The connections to every destination; nothing is connected yet."""
-    return {name: _build_destination(name, table, metrics=metrics[name], log=log) for name, table in tables.items()}
+    """The connections to every destination; nothing is connected yet. *tls*: of those that are spoken to over TLS."""
+    return {
+        name: _build_destination(name, table, tls=tls.get(name), metrics=metrics[name], log=log)
+        for name, table in tables.items()
+    }
 
 
 def _build_destination(
-    name: str, table: DestinationTable, *, metrics: DestinationMetrics, log: EventLog
+    name: str, table: DestinationTable, *, tls: TlsClient | None, metrics: DestinationMetrics, log: EventLog
 ) -> Destination:
     return Destination(
         DestinationOptions(
@@ -40,6 +47,7 @@ def _build_destination(
             options=ConnectionOptions(tcp_user_timeout_seconds=table.tcp_user_timeout_seconds),
             connect_timeout_seconds=table.connect_timeout_seconds,
             metrics=metrics,
+            tls=tls,
         ),
         metrics=metrics,
         jitter=random.random,

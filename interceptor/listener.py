@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Protocol
 
-from interceptor.answering import PlacerSide
+from interceptor.answering import MessagePassage, PlacerSide
 from interceptor.config.schema import Config, FeedTable, RouteTable
 from interceptor.feed import FeedParts, FeedPassage
+from interceptor.line_security import LineGuard
 from interceptor.pipeline import Passage
 from interceptor.route import Route
 from interceptor.telemetry.events import (
@@ -53,22 +53,6 @@ OWED_SECONDS = 10.0
 """How much longer than its receiver a sender that closed its side may be owed an answer."""
 
 
-class MessagePassage(Protocol):
-    """The way of one message, whatever the listener is for."""
-
-    def begin(self) -> None:
-        """Set the message on its way."""
-        ...
-
-    def withdraw(self) -> None:
-        """The sender is gone."""
-        ...
-
-    def refuse_head(self, reason: str) -> None:
-        """The frame is refused, only its head is here."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineParts:
     """What a connection is handled with.
@@ -101,12 +85,14 @@ class PlacerLine:
         connection: MllpConnection,
         parts: LineParts,
         *,
+        passage: Callable[[Frame, PlacerSide], MessagePassage],
         on_first: "Callable[[PlacerLine], None]",
         on_lost: "Callable[[PlacerLine], None]",
     ) -> None:
-        """*on_first* is told of the first message, *on_lost* when the connection is gone."""
+        """*passage* makes the way of each message; *on_first* is told of the first message, *on_lost* when the connection is gone."""
         self._connection = connection
         self._parts = parts
+        self._passage_of = passage
         self._on_first = on_first
         self._on_lost = on_lost
         self._waiting: deque[Frame | FramingError] = deque()
@@ -200,10 +186,10 @@ class PlacerLine:
                     self._is_paused = False
                     self._connection.resume_reading()
                 if isinstance(frame, FramingError):
-                    refused = self._parts.passage(Frame(content=frame.head), _Refusal(self))
+                    refused = self._passage_of(Frame(content=frame.head), _Refusal(self))
                     refused.refuse_head(frame.reason.value)
                     continue
-                self._passage = self._parts.passage(frame, self)
+                self._passage = self._passage_of(frame, self)
                 self._passage.begin()
         finally:
             self._is_pumping = False
@@ -244,6 +230,7 @@ async def listen(
     config: Config,
     route: Route,
     *,
+    guard: LineGuard,
     metrics: RouteMetrics,
     health: Health,
     log: EventLog,
@@ -267,7 +254,7 @@ async def listen(
     # What a placer that closed its side is still owed may take as long as the filler may.
     finish_seconds = config.destination[table.destination].ack_timeout_seconds + OWED_SECONDS
     options = _connection_options(table, finish_seconds)
-    async with _serve_lines(table, parts, options, metrics=metrics, adopted=adopted) as listener:
+    async with _serve_lines(table, parts, options, guard=guard, metrics=metrics, adopted=adopted) as listener:
         address = f"{table.listen.host}:{listener.server.port}"
         mode = route.parts.mode().value
         log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
@@ -275,7 +262,9 @@ async def listen(
 
 
 @asynccontextmanager
-async def listen_feed(config: Config, parts: FeedParts, *, adopted: Adopted = ()) -> AsyncIterator[Listener]:
+async def listen_feed(
+    config: Config, parts: FeedParts, *, guard: LineGuard, adopted: Adopted = ()
+) -> AsyncIterator[Listener]:
     """Take connections of a feed's senders for the length of the block.
 
     Raises:
@@ -290,7 +279,8 @@ async def listen_feed(config: Config, parts: FeedParts, *, adopted: Adopted = ()
     )
     receiver_seconds = config.destination[table.destination].ack_timeout_seconds if table.destination else 0.0
     options = _connection_options(table, receiver_seconds + OWED_SECONDS)
-    async with _serve_lines(table, lines, options, metrics=parts.metrics, adopted=adopted) as listener:
+    serving = _serve_lines(table, lines, options, guard=guard, metrics=parts.metrics, adopted=adopted)
+    async with serving as listener:
         address = f"{table.listen.host}:{listener.server.port}"
         custody = "relay" if table.destination else "store"
         parts.log.event(LISTENER_OPENED, route=parts.name, address=address, mode="feed", custody=custody)
@@ -303,6 +293,7 @@ async def _serve_lines(
     parts: LineParts,
     options: ConnectionOptions,
     *,
+    guard: LineGuard,
     metrics: RouteMetrics,
     adopted: Adopted,
 ) -> AsyncIterator[Listener]:
@@ -323,10 +314,13 @@ async def _serve_lines(
     def tell(line: PlacerLine) -> None:
         parts.log.event(PLACER_CONNECTED, route=parts.name, peer=line.peer_address, connections=len(lines))
 
-    def accept(connection: MllpConnection) -> PlacerLine:
+    def accept(connection: MllpConnection) -> PlacerLine | None:
+        passage = guard.admit(connection, parts.passage)
+        if passage is None:
+            return None
         # Where a load balancer asks several times a second, only who sends a message is a placer to tell of.
         is_told_late = bool(parts.health_probe)
-        line = PlacerLine(connection, parts, on_first=tell if is_told_late else _ignore, on_lost=lost)
+        line = PlacerLine(connection, parts, passage=passage, on_first=tell if is_told_late else _ignore, on_lost=lost)
         lines.add(line)
         if not is_told_late:
             tell(line)
@@ -343,7 +337,8 @@ async def _serve_lines(
             allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
             adopted=adopted,
         ),
-        counters=_counters(parts.name, metrics, parts.log),
+        counters=_counters(parts.name, metrics, parts.log, guard),
+        tls=guard.tls,
     ) as server:
         yield Listener(name=parts.name, server=server, lines=lines)
 
@@ -370,12 +365,18 @@ def _connection_options(table: RouteTable | FeedTable, finish_seconds: float) ->
     )
 
 
-def _counters(name: str, metrics: RouteMetrics, log: EventLog) -> TransportCounters:
-    results = {RefusalReason.ADDRESS_NOT_ALLOWED: ConnectionResult.REFUSED_ADDRESS}
+_REFUSAL_RESULTS = {
+    RefusalReason.ADDRESS_NOT_ALLOWED: ConnectionResult.REFUSED_ADDRESS,
+    RefusalReason.CERTIFICATE_REFUSED: ConnectionResult.REFUSED_CERTIFICATE,
+    RefusalReason.HANDSHAKE_FAILED: ConnectionResult.REFUSED_TLS,
+}
 
-    def refused(reason: RefusalReason) -> None:
-        metrics.connections_total.count(results.get(reason, ConnectionResult.REFUSED_LIMIT))
-        log.event(CONNECTION_REFUSED, route=name, reason=reason.value)
+
+def _counters(name: str, metrics: RouteMetrics, log: EventLog, guard: LineGuard) -> TransportCounters:
+    def refused(reason: RefusalReason, peer: str) -> None:
+        metrics.connections_total.count(_REFUSAL_RESULTS.get(reason, ConnectionResult.REFUSED_LIMIT))
+        log.event(CONNECTION_REFUSED, route=name, peer=peer, reason=reason.value)
+        guard.refused(reason, peer)
 
     def opened() -> None:
         metrics.connections.inc()

@@ -30,6 +30,7 @@ from interceptor.delivery.destination import Destination
 from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.evidence.lookup import RegistrySource
 from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.feed import FeedParts
 from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities, study_note
 from interceptor.handover import Sockets
 from interceptor.journal.custody import Custody
@@ -40,8 +41,9 @@ from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal_keeper import keep_journal, opened_journal
 from interceptor.lane import build_courier, build_destinations, waker
 from interceptor.lifetime import running_tasks
+from interceptor.line_security import LineGuard, LineSecurity
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
-from interceptor.node_parts import NodeParts, build_metrics, tell_start, utc_now
+from interceptor.node_parts import NodeParts, build_metrics, start_line_security, tell_start, utc_now
 from interceptor.recovery import load_custody, load_modes, pause_if_restored
 from interceptor.review.registry_desk import RegistryDesk
 from interceptor.route import Route, RouteWiring, build_route, end_of_wait, mode_changer, would_be_held
@@ -65,6 +67,7 @@ class Node:
         ports: Port of each route's listener, by name.
         metrics_port: Port of /metrics, /livez and /readyz.
         control_socket: Where commands are taken.
+        security: Certificates and peer maps of every line; `reload_certificates` reads the files again.
         failed: Set when the node must stop: the journal is broken or a part that must live has died.
         sockets: The listening sockets, for a node that takes over.
     """
@@ -77,6 +80,7 @@ class Node:
     custody: Custody
     failed: asyncio.Event
     sockets: Callable[[], Sockets]
+    security: LineSecurity
     drain: Callable[[], Coroutine[Any, Any, int]]
 
 
@@ -135,7 +139,10 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         serve_status(config.metrics.listen.host, config.metrics.listen.port, metrics=parts.metrics, health=health)
     )
     parts.metrics.watch_storage(config.node.data_directory)
-    destinations = build_destinations(config.destination, metrics=parts.metrics.destinations, log=parts.log)
+    security = start_line_security(parts)
+    destinations = build_destinations(
+        config.destination, tls=security.clients, metrics=parts.metrics.destinations, log=parts.log
+    )
     couriers = {
         name: build_courier(custody, destination, config.destination[name], now=utc_now, log=parts.log)
         for name, destination in destinations.items()
@@ -167,10 +174,8 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
-    listeners = await _open_listeners(parts, stack, routes, adopted=adopted)
-    for feed in build_feeds(feeds):
-        taken = adopted.get(f"feed.{feed.name}", ())
-        listeners[feed.name] = await stack.enter_async_context(listen_feed(config, feed, adopted=taken))
+    guards = security.guards
+    listeners = await _open_listeners(parts, stack, routes, build_feeds(feeds), guards=guards, adopted=adopted)
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
     return Node(
@@ -182,6 +187,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         custody=custody,
         failed=parts.failed,
         sockets=lambda: _listening(config, listeners),
+        security=security,
         drain=lambda: _drain(parts, listeners.values(), couriers.values()),
     )
 
@@ -281,14 +287,32 @@ async def _run_watches(
 
 
 async def _open_listeners(
-    parts: NodeParts, stack: AsyncExitStack, routes: Mapping[str, Route], *, adopted: Sockets
+    parts: NodeParts,
+    stack: AsyncExitStack,
+    routes: Mapping[str, Route],
+    feeds: Iterable[FeedParts],
+    *,
+    guards: Mapping[str, LineGuard],
+    adopted: Sockets,
 ) -> dict[str, Listener]:
+    """Every route's and every feed's listener, in the order of the configuration."""
     opened: dict[str, Listener] = {}
     for name, route in routes.items():
-        metrics = parts.metrics.routes[name]
-        taken = adopted.get(f"route.{name}", ())
-        listener = listen(name, parts.config, route, metrics=metrics, health=parts.health, log=parts.log, adopted=taken)
+        listener = listen(
+            name,
+            parts.config,
+            route,
+            guard=guards[name],
+            metrics=parts.metrics.routes[name],
+            health=parts.health,
+            log=parts.log,
+            adopted=adopted.get(f"route.{name}", ()),
+        )
         opened[name] = await stack.enter_async_context(listener)
+    for feed in feeds:
+        taken = adopted.get(f"feed.{feed.name}", ())
+        listening = listen_feed(parts.config, feed, guard=guards[feed.name], adopted=taken)
+        opened[feed.name] = await stack.enter_async_context(listening)
     return opened
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from interceptor import __version__
+from interceptor.access_audit import AccessAudit
 from interceptor.action.lifecycle import LifecycleEvent
 from interceptor.config.schema import Config
 from interceptor.context.vocabulary import LookupStatus, UrgencyClass
@@ -22,6 +23,7 @@ from interceptor.evidence.retrospective import Outcome
 from interceptor.feed import FeedResult
 from interceptor.journal.sql_journal import SqlJournal
 from interceptor.lifetime import Tasks
+from interceptor.line_security import MISMATCHES, LineSecurity, build_line_security
 from interceptor.review.webhook_sender import DeliveryResult
 from interceptor.synthetic import SyntheticResult
 from interceptor.telemetry.events import (
@@ -99,6 +101,7 @@ def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
         synthetic_results=tuple(SyntheticResult),
         sends_synthetic=config.synthetic.interval_seconds > 0,
         notification_results=tuple(DeliveryResult),
+        mismatches=MISMATCHES,
     )
     return Metrics(labels, version=__version__, started_at=utc_now())
 
@@ -115,10 +118,24 @@ def tell_start(config: Config, content: ClinicalContent, log: EventLog) -> None:
         sha256=identity.sha256,
     )
     for name, route in config.route.items():
-        if not route.listen.is_loopback and not route.allowed_addresses:
+        if route.tls is None and not route.listen.is_loopback and not route.allowed_addresses:
             log.event(ROUTE_UNPROTECTED, route=name)
     for name, feed in config.feed.items():
-        if not feed.listen.is_loopback and not feed.allowed_addresses:
+        if feed.tls is None and not feed.listen.is_loopback and not feed.allowed_addresses:
             log.event(ROUTE_UNPROTECTED, route=name)
     if os.geteuid() == 0:
         log.event(PRIVILEGES_NOTED, user="root")
+
+
+def start_line_security(parts: NodeParts) -> LineSecurity:
+    """Certificates and peer maps of every line; they are watched, and refusals written, as long as the node lives.
+
+    Raises:
+        TlsFileProblem: A certificate, key or list cannot be used.
+    """
+    audit = AccessAudit(parts.journal, now=utc_now)
+    security = build_line_security(parts.config, audit=audit, metrics=parts.metrics.line, log=parts.log)
+    security.tell_start()
+    parts.run(audit.run(), name="access-audit")
+    parts.run(security.watch(now=utc_now), name="certificates")
+    return security

@@ -57,6 +57,7 @@ def check(
         warnings.append(f"{config}: {NO_LOOKUP}")
     if loaded is not None:
         problems.extend(f"{config}: {problem}" for problem in _find_login_problems(loaded))
+        problems.extend(f"{config}: {problem}" for problem in _find_tls_problems(loaded))
     if as_json:
         print_json({"problems": problems, "warnings": warnings, "content": _describe(node, content)})
     else:
@@ -101,6 +102,13 @@ def _find_login_problems(config: "Config") -> "Iterator[str]":
             read_webhook(name, webhook, os.environ)
         except SecretError as error:
             yield str(error)
+
+
+def _find_tls_problems(config: "Config") -> "Iterator[str]":
+    """Certificates, keys and lists of the lines that could not be used."""
+    from interceptor.line_security import check_tls_files
+
+    yield from check_tls_files(config)
 
 
 def _load_content(node: "NodeTable", problems: list[str]) -> "ClinicalContent | None":

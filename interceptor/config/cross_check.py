@@ -10,6 +10,7 @@ from typing import Any
 
 from interceptor.config.address import Address, parse_address
 from interceptor.config.schema import Config, FeedTable, FhirTable, HoldTable, MetricsTable, RouteTable, default_of
+from interceptor.config.tls import cross_check_tls, find_tls_tables, warn_of_line
 from interceptor.config.toml_lines import KeyPath
 
 Found = tuple[KeyPath, str]
@@ -31,6 +32,8 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
     for name, webhook in _tables(document.get("webhook")):
         if ("secret_file" in webhook) == ("secret_env" in webhook):
             yield ("webhook", name), "needs its signing secret: give secret_file or secret_env, one of them"
+    for kind, name, table in find_tls_tables(document):
+        yield from cross_check_tls(kind, name, table)
     hold = document.get("hold")
     if isinstance(hold, dict):
         yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")
@@ -44,24 +47,23 @@ def warn(config: Config) -> Iterator[Found]:
         if name not in used:
             yield ("destination", name), "is used by no route, no feed and not for notices"
     for name, route in config.route.items():
-        if not route.listen.is_loopback and not route.allowed_addresses:
-            yield (
-                ("route", name, "listen"),
-                "other machines can reach this listener and MLLP has no login: set allowed_addresses",
-            )
+        yield from _warn_of_line("route", name, route)
         if route.mode == "enforce":
             yield (
                 ("route", name, "mode"),
                 "enforce holds orders: a neuroradiologist and an interface analyst sign policy and site profile first",
             )
     for name, feed in config.feed.items():
-        if not feed.listen.is_loopback and not feed.allowed_addresses:
-            yield (
-                ("feed", name, "listen"),
-                "other machines can reach this listener, and what they send is believed: set allowed_addresses",
-            )
+        yield from _warn_of_line("feed", name, feed)
     if not config.metrics.listen.is_loopback:
         yield ("metrics", "listen"), "other machines can read metrics and health here; there is no login"
+
+
+def _warn_of_line(kind: str, name: str, table: RouteTable | FeedTable) -> Iterator[Found]:
+    has_addresses = bool(table.allowed_addresses)
+    yield from warn_of_line(
+        kind, name, is_loopback=table.listen.is_loopback, has_addresses=has_addresses, tls=table.tls
+    )
 
 
 def _tables(value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,7 +14,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_origin
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -82,14 +83,7 @@ def load_config(path: Path) -> Config:
     found.extend(cross_check(document))
     if config is None or found:
         raise ConfigError(_place(path, lines, found))
-    folder = path.absolute().parent
-    return config.model_copy(
-        update={
-            "node": _with_absolute_paths(config.node, folder),
-            "fhir": {name: _with_absolute_files(server, folder) for name, server in config.fhir.items()},
-            "webhook": {name: _with_absolute_files(webhook, folder) for name, webhook in config.webhook.items()},
-        }
-    )
+    return _with_absolute_files(config, path.absolute().parent)
 
 
 def find_node_table(path: Path) -> NodeTable | None:
@@ -99,7 +93,7 @@ def find_node_table(path: Path) -> NodeTable | None:
         node = NodeTable.model_validate_json(json.dumps(table, default=str))
     except (ConfigError, tomllib.TOMLDecodeError, ValidationError):
         return None
-    return _with_absolute_paths(node, path.absolute().parent)
+    return _with_absolute_files(node, path.absolute().parent)
 
 
 def find_warnings(path: Path, config: Config) -> tuple[ConfigProblem, ...]:
@@ -176,14 +170,23 @@ def _table_at(key: KeyPath) -> type[BaseModel] | None:
     """The schema of the table that this path leads to; names of routes and destinations may be anything."""
     table: Any = Config
     for part in key:
-        if get_origin(table) is not None:  # Mapping[Name, SomeTable]: the part is a name.
-            table = get_args(table)[1]
+        table = _without_none(table)
+        if get_origin(table) is not None:  # Mapping[Name, SomeTable] or tuple[SomeTable, ...]: a name, or a number.
+            table = get_args(table)[0 if get_origin(table) is tuple else 1]
             continue
         field = table.model_fields.get(part) if isinstance(table, type) and issubclass(table, BaseModel) else None
         if field is None:
             return None
         table = field.annotation
+    table = _without_none(table)
     return table if isinstance(table, type) and issubclass(table, BaseModel) else None
+
+
+def _without_none(annotation: Any) -> Any:
+    """A table that may be left out is the table."""
+    if get_origin(annotation) in (UnionType, Union):
+        return next(member for member in get_args(annotation) if member is not type(None))
+    return annotation
 
 
 def _suggestion(key: KeyPath) -> str:
@@ -215,19 +218,15 @@ def _bounds(metadata: Sequence[object]) -> Iterator[tuple[str, object]]:
 
 
 def _with_absolute_files(table: _TableT, folder: Path) -> _TableT:
-    """The same table, its paths starting at *folder*."""
-    files = {
-        name: folder / value.expanduser()
-        for name in type(table).model_fields
-        if isinstance(value := getattr(table, name), Path)
-    }
-    return table.model_copy(update=files)
+    """The same table, every path in it and in the tables below it starting at *folder*."""
+    return table.model_copy(update={name: _absolute(getattr(table, name), folder) for name in type(table).model_fields})
 
 
-def _with_absolute_paths(node: NodeTable, folder: Path) -> NodeTable:
-    paths = {
-        name: folder / cast("Path", value).expanduser()
-        for name in ("data_directory", "mappings", "control_socket")
-        if (value := getattr(node, name)) is not None
-    }
-    return node.model_copy(update=paths)
+def _absolute(value: object, folder: Path) -> object:
+    if isinstance(value, Path):
+        return folder / value.expanduser()
+    if isinstance(value, BaseModel):
+        return _with_absolute_files(value, folder)
+    if isinstance(value, Mapping):
+        return {key: _absolute(each, folder) for key, each in value.items()}
+    return value

@@ -25,6 +25,7 @@ from interceptor.config.schema import (
     RouteTable,
     TolerancesTable,
 )
+from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable, PeerTable
 from interceptor.config.value import NAME_PATTERN
 from interceptor.config.webhook_table import WebhookTable
 
@@ -56,12 +57,17 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("node", NodeTable),
     ("route.NAME", RouteTable),
     ("route.NAME.tolerances", TolerancesTable),
+    ("route.NAME.tls", ListenerTlsTable),
+    ("[route.NAME.tls.peers]", PeerTable),
     ("destination.NAME", DestinationTable),
+    ("destination.NAME.tls", DestinationTlsTable),
     ("hold", HoldTable),
     ("notices", NoticesTable),
     ("registry", RegistryTable),
     ("feed.NAME", FeedTable),
     ("feed.NAME.tolerances", TolerancesTable),
+    ("feed.NAME.tls", ListenerTlsTable),
+    ("[feed.NAME.tls.peers]", PeerTable),
     ("fhir.NAME", FhirTable),
     ("webhook.NAME", WebhookTable),
     ("metrics", MetricsTable),
@@ -85,10 +91,16 @@ def _rows(table: type[BaseModel]) -> Iterator[str]:
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
     for key, field in table.model_fields.items():
-        if isinstance(field.default, BaseModel):
-            continue  # A table of its own, with a section of its own.
+        if _is_table(field):
+            continue  # With a section of its own.
         meaning = " ".join((field.description or "").split())
         yield f"| `{key}` | {_kind(field, table, key)} | {_default(field)} | {meaning} |"
+
+
+def _is_table(field: FieldInfo) -> bool:
+    """Whether the key is a table, one that may be left out, or a list of tables."""
+    members = get_args(field.annotation) or (field.annotation,)
+    return any(isinstance(member, type) and issubclass(member, BaseModel) for member in members)
 
 
 def _default(field: FieldInfo) -> str:

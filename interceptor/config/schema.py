@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
 from interceptor.config.observe import LogTable, SyntheticTable
+from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
 from interceptor.config.webhook_table import WebhookTable
 
@@ -123,6 +124,8 @@ class RouteTable(Table):
     """Breaker: more holds within ten minutes turn the route to `annotate` and raise an alarm."""
     allowed_addresses: tuple[Network, ...] = ()
     """Addresses or networks that may connect; empty allows every address. Set it for every listener that other machines can reach."""
+    tls: ListenerTlsTable | None = None
+    """[route.NAME.tls]  Without it orders come in plain text."""
     tolerances: TolerancesTable = TolerancesTable()
     """[route.NAME.tolerances]  Departures from MLLP framing that are accepted."""
 
@@ -144,6 +147,8 @@ class DestinationTable(Table):
     """Longest pause between two attempts to connect or to send."""
     attempts_max: Annotated[int, Field(ge=1, le=1000)] = 10
     """Refusals (AE, AR) or lost connections over one queued message before it becomes a dead letter and a person is told. A filler that cannot be reached does not count."""
+    tls: DestinationTlsTable | None = None
+    """[destination.NAME.tls]  Without it messages leave in plain text."""
 
 
 class HoldTable(Table):
@@ -203,6 +208,8 @@ class FeedTable(Table):
     """Longest time that the sender may take to read an answer."""
     allowed_addresses: tuple[Network, ...] = ()
     """Addresses or networks that may connect; empty allows every address. Set it for every listener that other machines can reach: who may send here decides what is known of patients."""
+    tls: ListenerTlsTable | None = None
+    """[feed.NAME.tls]  Without it messages come in plain text."""
     tolerances: TolerancesTable = TolerancesTable()
     """[feed.NAME.tolerances]  Departures from MLLP framing that are accepted."""
 

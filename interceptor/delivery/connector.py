@@ -1,7 +1,8 @@
 """Plug a destination to the network: one MLLP connection for each of its lines."""
 
-import ssl as tls
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ssl import SSLContext
 
 from interceptor.delivery.destination import Line
 from interceptor.telemetry.label import ConnectResult
@@ -9,7 +10,25 @@ from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.client import ClientConnection, ConnectError, ConnectFailure, connect
 from interceptor.transport.options import ConnectionOptions
 
-_RESULTS = {ConnectFailure.REFUSED: ConnectResult.REFUSED, ConnectFailure.TIMED_OUT: ConnectResult.TIMED_OUT}
+_RESULTS = {
+    ConnectFailure.REFUSED: ConnectResult.REFUSED,
+    ConnectFailure.TIMED_OUT: ConnectResult.TIMED_OUT,
+    ConnectFailure.TLS_FAILED: ConnectResult.TLS_FAILED,
+    ConnectFailure.CERTIFICATE_REFUSED: ConnectResult.CERTIFICATE_REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsClient:
+    """How a destination is spoken to over TLS.
+
+    Attributes:
+        context: Gives the context of the next handshake; what it gives may change.
+        server_name: The name that the filler's certificate must have; None for the host that is connected to.
+    """
+
+    context: Callable[[], SSLContext]
+    server_name: str | None = None
 
 
 def connector(
@@ -19,7 +38,7 @@ def connector(
     options: ConnectionOptions,
     connect_timeout_seconds: float,
     metrics: DestinationMetrics,
-    ssl: tls.SSLContext | None = None,
+    tls: TlsClient | None = None,
 ) -> Callable[[Line], Awaitable[ClientConnection]]:
     """Return the function that connects a line to *host* and *port*; it raises ConnectError and counts each try."""
 
@@ -31,7 +50,8 @@ def connector(
                 handler=line,
                 options=options,
                 connect_timeout_seconds=connect_timeout_seconds,
-                ssl=ssl,
+                tls=None if tls is None else tls.context(),
+                server_hostname=None if tls is None else tls.server_name,
             )
         except ConnectError as error:
             metrics.connects.count(_RESULTS.get(error.reason, ConnectResult.FAILED))

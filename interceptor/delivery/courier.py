@@ -195,7 +195,8 @@ class Courier:
         return None
 
     async def _unanswered(self, row: OutboxRow, answer: Answer) -> None:
-        if answer.sent:
+        # A filler that does not take our certificate is as far away as one that does not listen: no fault of the message.
+        if answer.sent and answer.status is not AnswerStatus.UNREACHABLE:
             self._disconnect_count += 1
         if self._disconnect_count >= self._options.disconnects_max:
             await self._dead(row, "attempts_spent", b"")

@@ -31,6 +31,7 @@ from interceptor.telemetry.events import (
 from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.client import ClientConnection
 from interceptor.transport.exchange import Answer, AnswerStatus, Request
+from interceptor.transport.options import ConnectionEnd
 from interceptor.wire.frame import Frame, FramingError
 
 UNAWAITED_COUNT_MAX = 64
@@ -307,8 +308,14 @@ class Line:
         self._drop(AnswerStatus.UNREADABLE)
 
     def connection_lost(self) -> None:
-        """The connection ended."""
-        self._drop(AnswerStatus.LOST)
+        """The connection ended. Over TLS, before the first answer: perhaps our certificate is not taken (fault 17)."""
+        connection = self._connection
+        if connection is None or self._is_trusted or connection.tls_version is None:
+            self._drop(AnswerStatus.LOST)
+            return
+        is_refused = connection.end is ConnectionEnd.CERTIFICATE_REFUSED
+        self._drop(AnswerStatus.UNREACHABLE, sent=not is_refused)
+        self._destination.line_refused()
 
     async def _connect_once(self) -> bool:
         self._lost.clear()
@@ -376,7 +383,7 @@ class Line:
             self._destination.line_free(self)
         request.on_answer(answer)
 
-    def _drop(self, status: AnswerStatus) -> None:
+    def _drop(self, status: AnswerStatus, *, sent: bool = True) -> None:
         """End the connection; an answer that is still on its way dies with it."""
         connection, self._connection = self._connection, None
         self._unawaited.clear()
@@ -388,4 +395,4 @@ class Line:
             connection.abort()
         self._lost.set()
         if self._request is not None:
-            self._finish(Answer(status=status))
+            self._finish(Answer(status=status, sent=sent))

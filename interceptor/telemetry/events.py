@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from interceptor.telemetry import operation_events, webhook_events
+from interceptor.telemetry import line_events, operation_events, webhook_events
 from interceptor.telemetry.event import Event, Level, cut, error, info, is_plain, warning
 from interceptor.telemetry.event_window import EventWindow
 
@@ -361,6 +361,7 @@ CATALOGUE: tuple[Event, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Event)),
     *operation_events.CATALOGUE,
     *webhook_events.CATALOGUE,
+    *line_events.CATALOGUE,
 )
 """Every event above, in the order of this file, and those of the other files of events."""
 

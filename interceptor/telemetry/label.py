@@ -42,6 +42,7 @@ class ConnectionResult(StrEnum):
     REFUSED_ADDRESS = "refused_address"
     REFUSED_LIMIT = "refused_limit"
     REFUSED_TLS = "refused_tls"
+    REFUSED_CERTIFICATE = "refused_certificate"
 
 
 class MessageOutcome(StrEnum):
@@ -84,6 +85,8 @@ class ConnectResult(StrEnum):
     CONNECTED = "connected"
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
+    TLS_FAILED = "tls_failed"
+    CERTIFICATE_REFUSED = "certificate_refused"
     FAILED = "failed"
 
 

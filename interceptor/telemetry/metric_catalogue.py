@@ -5,6 +5,7 @@ anything read from a message. Times are seconds since 1970-01-01 UTC, so that an
 says that there is nothing to measure, and a comparison with NaN never alerts.
 """
 
+from interceptor.telemetry import line_metrics
 from interceptor.telemetry.metric_family import FAST_SECONDS, HOLD_SECONDS, PEER_SECONDS, MetricFamily, MetricKind
 
 
@@ -426,7 +427,8 @@ JOURNAL_ERRORS_TOTAL = _counter(
     "interceptor_journal_errors_total", "Writes that failed: unavailable or broken.", "any increase", "kind"
 )
 
-CATALOGUE: tuple[MetricFamily, ...] = tuple(
-    value for value in list(globals().values()) if isinstance(value, MetricFamily)
+CATALOGUE: tuple[MetricFamily, ...] = (
+    *(value for value in list(globals().values()) if isinstance(value, MetricFamily)),
+    *line_metrics.CATALOGUE,
 )
-"""Every family above, in the order of this file."""
+"""Every family above, in the order of this file, and those of the files beside it."""

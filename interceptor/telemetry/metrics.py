@@ -19,6 +19,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from interceptor.telemetry import line_metrics
 from interceptor.telemetry import metric_catalogue as catalogue
 from interceptor.telemetry.health import DegradedReason
 from interceptor.telemetry.label import (
@@ -57,6 +58,7 @@ class MetricLabels:
         decision_error_reasons, dead_letter_reasons: Why deciding failed, why a message was given up.
         sources, lookup_statuses, source_results: Configured evidence sources, and how they can answer.
         retrospective_results: What can come of deciding again.
+        mismatches: What a peer's certificate may not do.
         feeds, feed_results, registry_results: Configured feeds, what becomes of their messages, how the registry answers.
         synthetic_results: What can become of a synthetic order.
         sends_synthetic: Whether there are any.
@@ -85,6 +87,7 @@ class MetricLabels:
     synthetic_results: Sequence[str] = ()
     sends_synthetic: bool = False
     notification_results: Sequence[str] = ()
+    mismatches: Sequence[str] = ()
 
 
 class Counters:
@@ -309,6 +312,28 @@ class JournalMetrics:
         self.errors = Counters(families.counter(catalogue.JOURNAL_ERRORS_TOTAL), words=(("unavailable", "broken"),))
 
 
+class LineMetrics:
+    """The metrics of who may speak, of certificates, and of limits of the whole process."""
+
+    def __init__(self, families: _Families, labels: MetricLabels) -> None:
+        words = (labels.routes, labels.mismatches, ("refused", "allowed"))
+        self.mismatches = Counters(families.counter(line_metrics.ACCESS_MISMATCHES_TOTAL), words=words)
+        self.memory_paused = families.gauge(line_metrics.MEMORY_PAUSED).labels()
+        self.audit_waiting = families.gauge(line_metrics.AUDIT_EXPORT_WAITING).labels()
+        self.audit_exported = families.counter(line_metrics.AUDIT_EXPORTED_TOTAL).labels()
+        self.audit_sink_up = families.gauge(line_metrics.AUDIT_SINK_UP).labels()
+        self._not_after = families.gauge(line_metrics.TLS_CERTIFICATE_NOT_AFTER_TIMESTAMP_SECONDS)
+        self._reloads = families.gauge(line_metrics.TLS_LAST_RELOAD_SUCCESSFUL)
+
+    def show_certificate(self, place: str, file: str, not_after: datetime) -> None:
+        """Show when a certificate ends; *place* is a table of the configuration, *file* a key of it."""
+        self._not_after.labels(place, file).set(not_after.timestamp())
+
+    def show_reload(self, place: str, *, is_taken: bool) -> None:
+        """Show whether the last change of a table's files was taken."""
+        self._reloads.labels(place).set(1 if is_taken else 0)
+
+
 class Metrics:
     """All metrics of one node.
 
@@ -342,6 +367,7 @@ class Metrics:
             families.counter(catalogue.RETROSPECTIVE_MESSAGES_TOTAL), words=(labels.retrospective_results,)
         )
         self.journal = JournalMetrics(families)
+        self.line = LineMetrics(families, labels)
         self.ready = families.gauge(catalogue.READY).labels()
         self.degraded = Gauges(families.gauge(catalogue.DEGRADED), words=DegradedReason)
         self.config_last_reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).labels()

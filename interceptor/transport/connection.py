@@ -67,7 +67,7 @@ class MllpConnection:
     what was not answered is the handler's to settle.
     """
 
-    __slots__ = ("_driver", "_open_frame", "_transport", "peer_address")
+    __slots__ = ("_driver", "_open_frame", "_transport", "peer_address", "tls_version")
 
     def __init__(self, driver: ConnectionDriver, transport: asyncio.Transport, open_frame: OpenFrameWatch) -> None:
         self._driver = driver
@@ -76,6 +76,9 @@ class MllpConnection:
         peer = transport.get_extra_info("peername")
         self.peer_address: str = peer[0] if peer else ""
         """The peer's address without port; empty when it was gone before we could ask."""
+        secured = transport.get_extra_info("ssl_object")
+        self.tls_version: str | None = None if secured is None else secured.version()
+        """The version of TLS that is spoken, e.g. "TLSv1.3"; None on a plain line."""
 
     @property
     def tls_certificate(self) -> dict[str, Any] | None:

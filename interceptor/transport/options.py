@@ -34,6 +34,8 @@ class ConnectionEnd(StrEnum):
     FINISH_TIMEOUT = "finish_timeout"
     """The peer closed its side and what it was owed did not come in time."""
     FRAMING_ERROR = "framing_error"
+    CERTIFICATE_REFUSED = "certificate_refused"
+    """The other side does not take our certificate; with TLS 1.3 it says so after the handshake."""
     FAILED = "failed"
     """Any other error of the network, TLS included."""
 
@@ -45,6 +47,12 @@ class RefusalReason(StrEnum):
     CONNECTIONS_PER_ADDRESS_MAX = "connections_per_address_max"
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
     NOT_ACCEPTING = "not_accepting"
+    CERTIFICATE_REFUSED = "certificate_refused"
+    """The client certificate is missing, of an unknown authority, expired, revoked, or its name is not on the list."""
+    HANDSHAKE_FAILED = "handshake_failed"
+    """No TLS that we speak: plain text, an old version, a weak suite, or nothing in time."""
+    DESCRIPTORS_SHORT = "descriptors_short"
+    """The process has few file descriptors left; those are for the filler, the journal and the status pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +92,8 @@ class ListenerOptions:
     backlog: int = 128
     adopted: tuple[socket.socket, ...] = ()
     """Sockets that are bound to the address already, of a node that hands over; empty binds new ones."""
+    are_descriptors_short: Callable[[], bool] = lambda: False
+    """Whether the process has so few file descriptors left that no further peer may have one."""
 
 
 def _ignore(*_: object) -> None:
@@ -95,7 +105,8 @@ class TransportCounters:
     """What the transport tells its owner, for metrics; each is called on the event loop and must not block."""
 
     connection_opened: Callable[[], None] = _ignore
-    connection_refused: Callable[[RefusalReason], None] = _ignore
+    connection_refused: Callable[[RefusalReason, str], None] = _ignore
+    """With the peer's address."""
     connection_ended: Callable[[ConnectionEnd], None] = _ignore
     """Once for each opened connection."""
     framing_failed: Callable[[FramingReason], None] = _ignore

@@ -19,6 +19,7 @@ from typing import cast
 from interceptor.transport.connection import ConnectionHandler, MllpConnection
 from interceptor.transport.deadline import Deadline, Deadlines
 from interceptor.transport.options import ConnectionEnd, ConnectionOptions, TransportCounters
+from interceptor.transport.tls import is_certificate_refusal
 from interceptor.transport.watch import OpenFrameWatch, ToleranceTally, WriteWatch
 from interceptor.wire.decoder import FrameDecoder
 from interceptor.wire.frame import Frame, FramingError
@@ -287,6 +288,8 @@ class MllpProtocol(asyncio.Protocol):
 
 def _end_of(error: Exception) -> ConnectionEnd:
     """Name the network's error."""
+    if is_certificate_refusal(error):
+        return ConnectionEnd.CERTIFICATE_REFUSED
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return ConnectionEnd.PEER_RESET
     if isinstance(error, OSError) and error.errno in {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}:

@@ -7,18 +7,17 @@ Failures:
 
 import asyncio
 import socket
-import ssl as tls
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, ip_address
+from ssl import SSLContext
 
+from interceptor.lifetime import Tasks, running_tasks
 from interceptor.transport.connection import ConnectionHandler, MllpConnection
+from interceptor.transport.handshake import TlsAcceptor
 from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
 from interceptor.transport.protocol import MllpProtocol
 from interceptor.transport.socket_options import set_liveness
-
-_TLS_HANDSHAKE_SECONDS = 10.0
-_TLS_SHUTDOWN_SECONDS = 5.0
 
 
 class MllpServer:
@@ -27,20 +26,22 @@ class MllpServer:
     def __init__(
         self,
         *,
-        connection_made: Callable[[MllpConnection], ConnectionHandler],
+        connection_made: Callable[[MllpConnection], ConnectionHandler | None],
         options: ConnectionOptions,
         limits: ListenerOptions,
         counters: TransportCounters,
     ) -> None:
-        """*connection_made* gives the handler of each admitted connection."""
+        """*connection_made* gives the handler of each admitted connection; None where its certificate is not taken."""
         self._connection_made = connection_made
         self._options = options
         self._limits = limits
         self._counters = counters
         self._connections: dict[MllpConnection, str] = {}
         self._counts_by_address: dict[str, int] = {}
+        self._handshakes_by_address: dict[str, int] = {}
         self._listeners: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
+        self._tls_sockets: list[socket.socket] = []
         self._is_accepting = True
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -62,27 +63,34 @@ class MllpServer:
         """False from `stop_accepting` on."""
         return self._is_accepting
 
-    async def listen(self, host: str, port: int, *, ssl: tls.SSLContext | None) -> None:
-        """Bind every address of *host*; port 0 lets the system choose one for all of them."""
+    async def listen(self, host: str, port: int, *, tasks: Tasks, tls: Callable[[], SSLContext] | None) -> None:
+        """Bind every address of *host*; port 0 lets the system choose one for all of them.
+
+        *tls* gives the context of each handshake, which runs in *tasks*.
+        """
         loop = asyncio.get_running_loop()
         for listening in await _bind(host, port, self._limits, self._options):
             self._sockets.append(listening)
             self.port = listening.getsockname()[1]
-            server = await loop.create_server(
-                self._build_protocol,
-                sock=listening,
-                backlog=self._limits.backlog,
-                ssl=ssl,
-                ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS if ssl else None,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS if ssl else None,
-            )
-            self._listeners.append(server)
+            if tls is None:
+                server = await loop.create_server(self._build_protocol, sock=listening, backlog=self._limits.backlog)
+                self._listeners.append(server)
+                continue
+            listening.listen(self._limits.backlog)
+            self._tls_sockets.append(listening)
+            tasks.start(TlsAcceptor(self, context=tls, tasks=tasks).accept(listening), name="tls-accept")
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections that stand are not touched."""
         self._is_accepting = False
         for listener in self._listeners:
             listener.close()
+        loop = asyncio.get_running_loop()
+        for listening in self._tls_sockets:
+            # A closed socket that is still watched would be another one's number soon.
+            loop.remove_reader(listening)
+            listening.close()
+        self._tls_sockets.clear()
 
     async def close(self, *, timeout_seconds: float) -> None:
         """Stop accepting, close every connection in order, abort those that still stand after the timeout.
@@ -102,22 +110,48 @@ class MllpServer:
         for listener in self._listeners:
             await listener.wait_closed()
 
-    def _build_protocol(self) -> MllpProtocol:
+    def handshake_begun(self, address: str) -> RefusalReason | None:
+        """Count a TLS handshake under way, which counts as a connection; a reason refuses it."""
+        reason = self._find_refusal(address)
+        if reason is None:
+            self._handshakes_by_address[address] = self._handshakes_by_address.get(address, 0) + 1
+        return reason
+
+    def handshake_ended(self, address: str) -> None:
+        """A TLS handshake is over."""
+        _count_down(self._handshakes_by_address, address)
+
+    def refused(self, reason: RefusalReason, address: str) -> None:
+        """Tell of a connection that was turned away."""
+        self._counters.connection_refused(reason, address)
+
+    def handshaken(self, ended: Callable[[], None]) -> MllpProtocol:
+        """The protocol of a connection whose handshake is under way; it calls *ended* when that is done."""
+
+        def opened(connection: MllpConnection) -> ConnectionHandler | None:
+            ended()
+            return self._admit(connection)
+
+        return self._build_protocol(opened)
+
+    def _build_protocol(
+        self, opened: Callable[[MllpConnection], ConnectionHandler | None] | None = None
+    ) -> MllpProtocol:
         return MllpProtocol(
             options=self._options,
             counters=self._counters,
             is_inbound=True,
-            opened=self._admit,
+            opened=opened or self._admit,
             lost=self._forget,
         )
 
     def _admit(self, connection: MllpConnection) -> ConnectionHandler | None:
         reason = self._find_refusal(connection.peer_address)
-        if reason is not None:
-            self._counters.connection_refused(reason)
-            return None
         address = connection.peer_address
-        handler = self._connection_made(connection)
+        handler = None if reason is not None else self._connection_made(connection)
+        if handler is None:
+            self.refused(reason or RefusalReason.CERTIFICATE_REFUSED, address)
+            return None
         self._connections[connection] = address
         self._counts_by_address[address] = self._counts_by_address.get(address, 0) + 1
         self._emptied.clear()
@@ -129,10 +163,13 @@ class MllpServer:
             return RefusalReason.NOT_ACCEPTING
         if limits.allowed_networks and not self._is_allowed(address):
             return RefusalReason.ADDRESS_NOT_ALLOWED
-        if len(self._connections) >= limits.connections_max:
+        handshakes = self._handshakes_by_address
+        if len(self._connections) + (sum(handshakes.values()) if handshakes else 0) >= limits.connections_max:
             return RefusalReason.CONNECTIONS_MAX
-        if self._counts_by_address.get(address, 0) >= limits.connections_per_address_max:
+        if self._counts_by_address.get(address, 0) + handshakes.get(address, 0) >= limits.connections_per_address_max:
             return RefusalReason.CONNECTIONS_PER_ADDRESS_MAX
+        if limits.are_descriptors_short():
+            return RefusalReason.DESCRIPTORS_SHORT
         return None
 
     def _is_allowed(self, address: str) -> bool:
@@ -147,13 +184,17 @@ class MllpServer:
 
     def _forget(self, connection: MllpConnection) -> None:
         address = self._connections.pop(connection)
-        left = self._counts_by_address[address] - 1
-        if left:
-            self._counts_by_address[address] = left
-        else:
-            del self._counts_by_address[address]
+        _count_down(self._counts_by_address, address)
         if not self._connections:
             self._emptied.set()
+
+
+def _count_down(counts: dict[str, int], address: str) -> None:
+    left = counts[address] - 1
+    if left:
+        counts[address] = left
+    else:
+        del counts[address]
 
 
 @asynccontextmanager
@@ -161,17 +202,18 @@ async def serve(
     host: str,
     port: int,
     *,
-    connection_made: Callable[[MllpConnection], ConnectionHandler],
+    connection_made: Callable[[MllpConnection], ConnectionHandler | None],
     options: ConnectionOptions,
     limits: ListenerOptions,
     counters: TransportCounters | None = None,
-    ssl: tls.SSLContext | None = None,
+    tls: Callable[[], SSLContext] | None = None,
     close_timeout_seconds: float = 5.0,
 ) -> AsyncIterator[MllpServer]:
     """Listen on *host* and *port* for the length of the block.
 
     On leaving, connections are closed in order and aborted after `close_timeout_seconds`. To drain first, call
-    `stop_accepting` and let the handlers finish inside the block.
+    `stop_accepting` and let the handlers finish inside the block. *tls* gives the context of each handshake: what it
+    gives may change while the listener stands. Without it the line is plain text.
 
     Raises:
         OSError: The address cannot be bound.
@@ -179,11 +221,14 @@ async def serve(
     server = MllpServer(
         connection_made=connection_made, options=options, limits=limits, counters=counters or TransportCounters()
     )
-    try:
-        await server.listen(host, port, ssl=ssl)
-        yield server
-    finally:
-        await server.close(timeout_seconds=close_timeout_seconds)
+    async with running_tasks() as tasks:
+        try:
+            await server.listen(host, port, tasks=tasks, tls=tls)
+            yield server
+        finally:
+            server.stop_accepting()
+            tasks.cancel()
+            await server.close(timeout_seconds=close_timeout_seconds)
 
 
 async def _bind(host: str, port: int, limits: ListenerOptions, options: ConnectionOptions) -> list[socket.socket]:

@@ -180,6 +180,7 @@ def test_what_works_but_should_be_known_is_a_warning(tmp_path: Path) -> None:
     warnings = [str(warning).removeprefix(str(path)) for warning in find_warnings(path, load_config(path))]
     assert [warning.split(": ")[0:2] for warning in warnings] == [
         [":5", "route.main.listen"],
+        [":5", "route.main.listen"],
         [":6", "route.main.mode"],
         [":11", "destination.spare"],
     ]

@@ -161,7 +161,7 @@ def counters_into(counts: Counter[str]) -> TransportCounters:
 
     return TransportCounters(
         connection_opened=lambda: add("opened"),
-        connection_refused=lambda reason: add(f"refused:{reason}"),
+        connection_refused=lambda reason, _peer: add(f"refused:{reason}"),
         connection_ended=lambda end: add(f"ended:{end}"),
         framing_failed=lambda reason: add(f"framing:{reason}"),
         frame_incomplete=lambda: add("incomplete"),

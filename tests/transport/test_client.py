@@ -156,7 +156,7 @@ class TestConnectErrors:
                     listener.port,
                     handler=Recorder(),
                     options=OPTIONS,
-                    ssl=ssl.create_default_context(),
+                    tls=ssl.create_default_context(),
                     connect_timeout_seconds=2,
                 )
         assert caught.value.reason in {ConnectFailure.TLS_FAILED, ConnectFailure.UNREACHABLE, ConnectFailure.TIMED_OUT}
@@ -198,10 +198,10 @@ async def test_a_tls_peer_that_closes_early_makes_no_noise(
 ) -> None:
     """There is no half-close in TLS: the answer is lost, and asyncio must not be asked for one."""
     ours, theirs = build_contexts(certificate)
-    async with listening(ignore, ssl=ours) as listener:
+    async with listening(ignore, tls=lambda: ours) as listener:
         handler = Recorder()
         connection = await connect(
-            "127.0.0.1", listener.port, handler=handler, options=OPTIONS, ssl=theirs, server_hostname="localhost"
+            "127.0.0.1", listener.port, handler=handler, options=OPTIONS, tls=theirs, server_hostname="localhost"
         )
         connection.send(b"MSH|")
         inbound = await listener.handler()
@@ -215,10 +215,10 @@ async def test_a_tls_peer_that_closes_early_makes_no_noise(
 
 async def test_both_sides_take_tls(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = build_contexts(certificate)
-    async with listening(ssl=ours) as listener:
+    async with listening(tls=lambda: ours) as listener:
         handler = Recorder()
         connection = await connect(
-            "127.0.0.1", listener.port, handler=handler, options=OPTIONS, ssl=theirs, server_hostname="localhost"
+            "127.0.0.1", listener.port, handler=handler, options=OPTIONS, tls=theirs, server_hostname="localhost"
         )
         for number in range(3):
             connection.send(b"MSH|%d\r" % number)
