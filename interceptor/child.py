@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from interceptor.supervisor_link import BEAT_SECONDS, HEARTBEAT_VARIABLE, LIFE_VARIABLE, SERVING
@@ -142,8 +143,12 @@ class Child:
 
 
 @asynccontextmanager
-async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
+async def running_child(command: Sequence[str], *, output_file: Path | None = None) -> AsyncIterator[Child]:
     """Start *command* and listen to it for the length of the block; leaving does not end it, but lets it know.
+
+    Args:
+        command: Program and arguments.
+        output_file: Where its standard output and error are appended to; None: where ours go.
 
     Raises:
         OSError: It cannot be started.
@@ -151,11 +156,14 @@ async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
     life_reader, life_writer = os.pipe()
     beat_reader, beat_writer = os.pipe()
     os.set_blocking(beat_reader, False)
+    output = None if output_file is None else os.open(output_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 pass_fds=(life_reader, beat_writer),
                 env={**os.environ, LIFE_VARIABLE: str(life_reader), HEARTBEAT_VARIABLE: str(beat_writer)},
                 # Ctrl-C goes to the whole foreground group; the child is to hear of it from us alone.
@@ -164,6 +172,8 @@ async def running_child(command: Sequence[str]) -> AsyncIterator[Child]:
         finally:
             os.close(life_reader)
             os.close(beat_writer)
+            if output is not None:
+                os.close(output)
         try:
             yield Child(process, beat_reader)
         finally:

@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from interceptor import __version__
+from interceptor.config.review import ReviewTable
 from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
 from interceptor.journal.route_mode import RouteModes
 from interceptor.journal_keeper import pruner
 from interceptor.line_security import find_plain_places
 from interceptor.node_parts import NodeParts, utc_now
+from interceptor.review.access_desk import AccessDesk, SessionLimits
+from interceptor.review.account_desk import AccountDesk
 from interceptor.review.desk import Desk, DeskParts, Handler
 from interceptor.review.route_desk import RouteDesk
 from interceptor.route import Route
@@ -40,7 +43,21 @@ def build_commands(
     gates = {name: route.gate for name, route in routes.items()}
     status = _status(parts, custody, destinations)
     route_desk = RouteDesk(modes, gates, status=status, now=utc_now, log=parts.log)
-    return {**desk.handlers(), **route_desk.handlers(), "journal_prune": pruner(parts.journal)}
+    return {
+        **desk.handlers(),
+        **route_desk.handlers(),
+        **_access_desk(parts).handlers(),
+        **AccountDesk(parts.journal.side_tables, now=utc_now).handlers(),
+        "journal_prune": pruner(parts.journal),
+    }
+
+
+def _access_desk(parts: NodeParts) -> AccessDesk:
+    review = parts.config.review or ReviewTable()
+    limits = SessionLimits(
+        session_seconds_max=review.session_hours_max * 3600.0, glass_seconds=review.break_glass_minutes * 60.0
+    )
+    return AccessDesk(parts.journal.side_tables, limits=limits, now=utc_now)
 
 
 def failure_teller(parts: NodeParts) -> Callable[[str, Exception], None]:

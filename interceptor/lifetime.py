@@ -42,3 +42,12 @@ async def running_tasks() -> AsyncIterator[Tasks]:
             tasks.cancel()
     if failure is not None:
         raise failure
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of these is set."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(event.wait()) for event in events]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

@@ -208,7 +208,7 @@ def _build_routes(
     def build(name: str, table: RouteTable) -> Route:
         gate = HoldGate(
             breaker=HoldBreaker(holds_max=table.holds_max_per_10_min),
-            heartbeat_seconds_max=parts.config.hold.review_heartbeat_seconds,
+            heartbeat_seconds_max=parts.config.review_heartbeat_seconds,
             monotonic=time.monotonic,
             is_enforcing=lambda: modes.mode(name) is RouteMode.ENFORCE,
         )

@@ -19,6 +19,7 @@ from interceptor.config.schema import Config
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.handover import Offer, Sockets, ask_for_listeners, fitting, handover_socket, offered
 from interceptor.journal_keeper import check_schema
+from interceptor.lifetime import first_of
 from interceptor.node import Node, running_node
 from interceptor.service_notify import ServiceNotifier
 from interceptor.supervisor_link import beat, heartbeat_teller, watch_supervisor
@@ -60,7 +61,7 @@ async def run_node(
             _settle_garbage_collector()
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(beat(_teller(notifier)))
-                await _first_of(stop, node.failed, handed_over)
+                await first_of(stop, node.failed, handed_over)
                 if not handed_over.is_set():
                     notifier.stopping()
                 if not node.failed.is_set():
@@ -111,11 +112,3 @@ def _settle_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(event.wait()) for event in events]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()

@@ -1,4 +1,4 @@
-"""`interceptor run`: the node as a process of its own, and the supervisor that starts it again when it ends unasked.
+"""`interceptor run`: node and review pages as processes of their own, and the supervisor that starts them again.
 
 The node may be killed, hang, or stop itself over a broken journal, at any moment; what it acknowledged is in the
 journal, so starting again is always right. The node knows its supervisor by a pipe: when the supervisor
@@ -10,7 +10,7 @@ dies, the node drains and ends, and never holds ports and journal against the ne
 
 Failures: a node that could not even start once is told and not tried again; one that ran before is, for ever,
 with a pause that grows to `PAUSE_SECONDS_MAX`. A node whose loop hangs is ended. A fresh node that cannot take over
-changes nothing: the running one goes on.
+changes nothing: the running one goes on. What becomes of the review pages is nothing to the node (`companion.py`).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from interceptor.child import EXIT_HANDED_OVER, STALLED_SECONDS, Child, running_child
+from interceptor.companion import Companion, companions
 from interceptor.service_notify import ServiceNotifier
 from interceptor.supervisor_link import BEAT_SECONDS
 from interceptor.telemetry.events import PROCESS_ENDED, PROCESS_STARTED, SIGNAL_RECEIVED, EventLog
@@ -63,9 +64,12 @@ class _Wishes:
     replace: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def supervise(supervision: Supervision, *, log: EventLog, notifier: ServiceNotifier) -> int:
-    """Keep one process running until SIGTERM or SIGINT; returns the exit code for our own process."""
-    return await Supervisor(supervision, log=log, notifier=notifier).run()
+async def supervise(
+    supervision: Supervision, *, log: EventLog, notifier: ServiceNotifier, beside: Sequence[Companion] = ()
+) -> int:
+    """Keep the node running until SIGTERM or SIGINT, and *beside* as long; returns the exit code for our own process."""
+    async with companions(beside, log=log):
+        return await Supervisor(supervision, log=log, notifier=notifier).run()
 
 
 class Supervisor:

@@ -61,6 +61,7 @@ def hint_lines(place: DemoPlace) -> tuple[str, ...]:
     config = place.config_file
     return (
         "Demo data: no patient in it exists.",
+        f"review held orders {place.review_link}  (works once, within 15 minutes)",
         f"placer sends to   127.0.0.1:{place.route_port} (MLLP)",
         f"filler listens at 127.0.0.1:{place.filler_port}",
         f"diagnoses come to 127.0.0.1:{place.feed_port} (ADT and PPR over MLLP), and are asked for at {place.fhir_url}",

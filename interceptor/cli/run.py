@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from interceptor.cli.node_connection import CONFIG_VARIABLE
-from interceptor.cli.terminal import ExitCode, refuse
+from interceptor.cli.terminal import ExitCode, print_warning, refuse
 
 if TYPE_CHECKING:
     from interceptor.config.schema import Config
@@ -23,12 +23,14 @@ def register(app: typer.Typer) -> None:
 def run(
     config: Path = typer.Option(..., "-c", "--config", envvar=CONFIG_VARIABLE, help="Configuration file."),
     node_only: bool = typer.Option(False, "--node-only", help="Run the node in this process, without a supervisor."),
+    review_only: bool = typer.Option(False, "--review-only", help="Run the review pages in this process alone."),
+    no_review: bool = typer.Option(False, "--no-review", help="Run no review pages, whatever the file says."),
     take_over: bool = typer.Option(False, "--take-over", help="Take the listeners and the place of one that runs."),
 ) -> None:
     """Run the interceptor until it is asked to stop.
 
-    Supervises the node: when its process ends unasked, or hangs, it is started again. SIGTERM and Ctrl-C drain it
-    first; SIGHUP reads the configuration again; SIGUSR2 puts a fresh node in its place without refusing a connection.
+    Supervises the node and, where the file has a [review] table, the review pages: when a process ends unasked, or the
+    node hangs, it is started again. SIGTERM and Ctrl-C drain them first; SIGHUP reads the configuration again; SIGUSR2 puts a fresh node in its place without refusing a connection.
     A configuration that cannot be used is printed with every problem; exit 2.
     """
     from interceptor.config.load import ConfigError, load_config
@@ -46,15 +48,19 @@ def run(
         log = build_event_log(writer, style=style, level=Level(loaded.log.level))
         if node_only:
             code = _run_node(loaded, log, take_over=take_over)
+        elif review_only:
+            code = _run_review(loaded, log)
         else:
-            code = _supervise(config, loaded, log, take_over=take_over)
+            has_review = loaded.review is not None and not no_review
+            code = _supervise(config, loaded, log, take_over=take_over, has_review=has_review)
     finally:
         writer.close()
     raise typer.Exit(code)
 
 
-def _supervise(path: Path, config: "Config", log: "EventLog", *, take_over: bool) -> int:
+def _supervise(path: Path, config: "Config", log: "EventLog", *, take_over: bool, has_review: bool) -> int:
     from interceptor.child import EXIT_CANNOT_START, node_command
+    from interceptor.companion import Companion, review_command
     from interceptor.service_notify import notifier_of
     from interceptor.supervisor import Supervision, supervise
 
@@ -67,7 +73,28 @@ def _supervise(path: Path, config: "Config", log: "EventLog", *, take_over: bool
         watchdog_seconds=config.node.watchdog_seconds,
         give_up_codes=frozenset({ExitCode.NO, ExitCode.WRONG_USE, EXIT_CANNOT_START}),
     )
-    return asyncio.run(supervise(supervision, log=log, notifier=notifier_of()))
+    beside = (Companion(name="review", command=review_command(str(path))),) if has_review else ()
+    return asyncio.run(supervise(supervision, log=log, notifier=notifier_of(), beside=beside))
+
+
+def _run_review(config: "Config", log: "EventLog") -> int:
+    from interceptor.review_wiring import ReviewSetupError, run_review
+    from interceptor.supervisor_link import watch_supervisor
+    from interceptor.telemetry.log import capture_library_logs
+
+    capture_library_logs(log)
+
+    async def start() -> None:
+        gone = asyncio.Event()
+        watch_supervisor(gone)
+        await run_review(config, log=log, supervisor_gone=gone, tell=print_warning)
+
+    try:
+        asyncio.run(start())
+    except (ReviewSetupError, OSError) as error:
+        sys.stderr.write(f"The review pages could not start: {error}\n")
+        return ExitCode.NO
+    return ExitCode.DONE
 
 
 def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from interceptor.config.address import Address
 from interceptor.config.load import describe_range
 from interceptor.config.observe import LogTable, SyntheticTable
+from interceptor.config.review import OidcTable, ProxyLoginTable, ReviewTable
 from interceptor.config.schema import (
     DestinationTable,
     FeedTable,
@@ -70,6 +71,9 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[feed.NAME.tls.peers]", PeerTable),
     ("fhir.NAME", FhirTable),
     ("webhook.NAME", WebhookTable),
+    ("review", ReviewTable),
+    ("review.oidc", OidcTable),
+    ("review.proxy_login", ProxyLoginTable),
     ("metrics", MetricsTable),
     ("log", LogTable),
     ("synthetic", SyntheticTable),

@@ -13,10 +13,13 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
 from interceptor.config.observe import LogTable, SyntheticTable
+from interceptor.config.review import ReviewTable
 from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
 from interceptor.config.webhook_table import WebhookTable
 
+REVIEW_HEARTBEAT_SECONDS = 60.0
+"""The limit where there are review pages: six signs of life missed."""
 RouteMode = Literal["shadow", "annotate", "enforce"]
 Custody = Literal["relay", "store"]
 
@@ -164,8 +167,8 @@ class HoldTable(Table):
     """A held order leaves at the latest so long before the planned start of the study."""
     decide_again_hours_max: Annotated[float, Field(ge=0, le=720)] = 72.0
     """An order that went on only because its patient's diagnoses could not be looked up is kept so long and decided again when they can; those that would have been held are listed by `interceptor held list --retrospective`. 0 keeps none."""
-    review_heartbeat_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """After so long without a sign of life from whoever reviews (`interceptor held watch` gives one every ten seconds) nothing new is held: it is forwarded annotated. 0 asks for none: the command line of the node's host is the desk."""
+    review_heartbeat_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    """After so long without a sign of life from whoever reviews (the review process gives one every ten seconds while there is anybody who may decide, and so does `interceptor held watch`) nothing new is held: it is forwarded annotated. 0 asks for none. Without it: 60 with a [review] table; 0 without one, for then the command line of the node's host is the desk."""
 
 
 class RegistryTable(Table):
@@ -309,11 +312,21 @@ class Config(Table):
     """[synthetic]"""
     webhook: Mapping[Name, WebhookTable] = Field(default_factory=dict)
     """[webhook.NAME]"""
+    review: ReviewTable | None = None
+    """[review]"""
 
     @property
     def has_registry(self) -> bool:
         """Whether the registry is asked about an order's patient."""
         return self.registry.enabled or bool(self.feed)
+
+    @property
+    def review_heartbeat_seconds(self) -> float:
+        """How old the last sign of life of whoever reviews may be, seconds; 0 for any age."""
+        stated = self.hold.review_heartbeat_seconds
+        if stated is not None:
+            return stated
+        return REVIEW_HEARTBEAT_SECONDS if self.review is not None else 0.0
 
     @property
     def control_socket(self) -> Path:

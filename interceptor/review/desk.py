@@ -73,7 +73,7 @@ class Desk:
             "dead_retry": self.dead_retry,
             "dead_discard": self.dead_discard,
         }
-        return {name: _telling_of_the_journal(command) for name, command in commands.items()}
+        return {name: telling_of_the_journal(command) for name, command in commands.items()}
 
     async def held_list(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Orders in the states asked for (default: parked and held), the earliest deadline first, `limit` at a time.
@@ -227,7 +227,7 @@ _PAST_WORDS = {
 }
 
 
-def _telling_of_the_journal(command: Handler) -> Handler:
+def telling_of_the_journal(command: Handler) -> Handler:
     """*command*, which tells the person when the journal cannot be used."""
 
     async def run(arguments: dict[str, Any]) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +34,7 @@ from interceptor.simulate.ledger import Ledger, Row, Verdict
 from interceptor.simulate.messages import PLACER_NAMESPACE
 from interceptor.simulate.placer import Placer, placing
 from interceptor.simulate.population import Keeper, Patient
+from interceptor.simulate.review import make_reviewer, reviewing
 from interceptor.simulate.story import Sent, Story
 from interceptor.telemetry.events import EventLog
 
@@ -81,6 +82,9 @@ set_window_seconds = 6
 
 [metrics]
 listen = "127.0.0.1:{metrics_port}"
+
+[review]
+listen = "127.0.0.1:{review_port}"
 """
 
 
@@ -120,7 +124,9 @@ class DemoPlace:
     filler_port: int
     metrics_port: int
     feed_port: int
+    review_port: int
     fhir_url: str
+    review_link: str = ""
 
 
 class DemoObserver(Protocol):
@@ -168,8 +174,10 @@ async def run_demo(
         serving(records) as fhir,
     ):
         place = write_config(options, filler.port, fhir_url=fhir.base_url)
-        async with running_node(load_config(place.config_file), log=log):
-            observer.started(place)
+        async with running_node(load_config(place.config_file), log=log), reviewing(place.config_file, log=log):
+            address = f"http://127.0.0.1:{place.review_port}"
+            link = await make_reviewer(place.control_socket, address=address)
+            observer.started(replace(place, review_link=link))
             told_count = await tell_diagnoses(story.population, place.feed_port, at=started_at)
             observer.said(f"the registry was told of {told_count} patients by ADT and PPR")
             patience_seconds = _ack_timeout_seconds(options.scenario) + 3.0
@@ -215,12 +223,13 @@ async def tell_diagnoses(population: Iterable[Patient], feed_port: int, *, at: d
 
 def write_config(options: DemoOptions, filler_port: int, *, fhir_url: str) -> DemoPlace:
     """Write the demo's configuration file into its folder, with ports that are free now."""
-    route_port, metrics_port, feed_port = _find_free_ports(3)
+    route_port, metrics_port, feed_port, review_port = _find_free_ports(4)
     text = _CONFIG.format(
         route_port=route_port,
         metrics_port=metrics_port,
         filler_port=filler_port,
         feed_port=feed_port,
+        review_port=review_port,
         fhir_url=fhir_url,
         authority=PLACER_NAMESPACE,
         system=IDENTIFIER_SYSTEM,
@@ -235,6 +244,7 @@ def write_config(options: DemoOptions, filler_port: int, *, fhir_url: str) -> De
         filler_port=filler_port,
         metrics_port=metrics_port,
         feed_port=feed_port,
+        review_port=review_port,
         fhir_url=fhir_url,
     )
 

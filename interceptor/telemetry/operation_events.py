@@ -16,6 +16,8 @@ HANDOVER_FAILED = error(
     "exit_code",
 )
 HANDOVER_ASKED = info("handover_asked", "A fresh node is ready to take over: this one drains.", "listeners")
+REVIEW_STARTED = info("review_started", "The review pages are served.", "pid")
+REVIEW_STOPPED = info("review_stopped", "The review process ended in order.")
 
 CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """Every event above, in the order of this file."""

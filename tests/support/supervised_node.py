@@ -97,7 +97,7 @@ class SupervisedNode:
             children = [int(pid) for pid in text.split()]
             # In a long run the system gives a number a second time: one that is gone is forgotten.
             self._ended &= set(children)
-            return next((pid for pid in children if pid not in self._ended), None)
+            return next((pid for pid in children if pid not in self._ended and _is_node(pid)), None)
         return None
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> bool:
@@ -164,6 +164,13 @@ async def exchange(port: int, content: bytes) -> bytes:
         return await Placer(reader, writer).exchange(content)
     finally:
         writer.close()
+
+
+def _is_node(pid: int) -> bool:
+    """Whether a child is the node, not the review pages, which may stand beside it."""
+    with suppress(OSError):
+        return b"--review-only" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:

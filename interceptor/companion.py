@@ -1,0 +1,92 @@
+"""A process that runs beside the node: started with it, started again whenever it ends, stopped with it.
+
+The review pages are one. Whatever becomes of a companion, the node goes on: nobody waits for it, and its exit code is
+only logged.
+
+Failures: one that cannot be started, or ends, is started again after a pause that grows to `PAUSE_SECONDS_MAX`.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from interceptor.child import running_child
+from interceptor.telemetry.events import PROCESS_ENDED, PROCESS_STARTED, EventLog
+
+PAUSE_SECONDS_MIN = 0.1
+PAUSE_SECONDS_MAX = 5.0
+SETTLED_SECONDS = 20.0
+"""A process that lived so long is started again without a pause."""
+STOP_SECONDS_MAX = 10.0
+"""How long a companion may take to stop before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A process to keep running.
+
+    Attributes:
+        name: In log events.
+        command: Program and arguments.
+        output_file: Where its standard output and error are appended to; None: where ours go.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    output_file: Path | None = None
+
+
+@asynccontextmanager
+async def companions(beside: Sequence[Companion], *, log: EventLog) -> AsyncIterator[None]:
+    """Keep these running for the length of the block; leaving stops them and waits for it."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for one in beside:
+            group.create_task(_keep_running(one, stop, log=log), name=one.name)
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def review_command(config_path: str) -> tuple[str, ...]:
+    """The command line of the review process."""
+    return (sys.executable, "-m", "interceptor", "run", "--review-only", "-c", config_path)
+
+
+async def _keep_running(companion: Companion, stop: asyncio.Event, *, log: EventLog) -> None:
+    pause = PAUSE_SECONDS_MIN
+    while not stop.is_set():
+        began, code = time.monotonic(), -1
+        with suppress(OSError):  # No memory, no processes left: tried again like one that ended.
+            code = await _run_once(companion, stop, log=log)
+        if stop.is_set():
+            return
+        pause = PAUSE_SECONDS_MIN if time.monotonic() - began > SETTLED_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
+        log.event(PROCESS_ENDED, process=companion.name, exit_code=code, pause_seconds=pause)
+        await _wait(stop, pause)
+
+
+async def _run_once(companion: Companion, stop: asyncio.Event, *, log: EventLog) -> int:
+    async with running_child(companion.command, output_file=companion.output_file) as child:
+        log.event(PROCESS_STARTED, process=companion.name, pid=child.pid)
+        async with asyncio.TaskGroup() as group:
+            tasks = (group.create_task(child.wait()), group.create_task(stop.wait()))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not child.has_ended:
+                await child.stop(STOP_SECONDS_MAX)
+            for task in tasks:
+                task.cancel()
+        return await child.wait()
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

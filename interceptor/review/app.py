@@ -1,0 +1,84 @@
+"""The application of the review pages: routes and what stands in front of them, put together.
+
+    build_app(parts, activity, ...)     Starlette; state comes in as arguments, there are no globals
+
+Failures: a database that cannot be read is answered with 503 and a plain page; our own fault with 500, without
+content.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from interceptor.journal.port import JournalError
+from interceptor.review import login
+from interceptor.review.guard import Guard
+from interceptor.review.pages import front
+from interceptor.review.parts import ReviewParts
+from interceptor.review.security import BodyLimit, HostCheck, SecurityHeaders
+from interceptor.review.session import SessionActivity, SessionMiddleware
+
+_FOLDER: Final = Path(__file__).parent
+
+RouteBuilder = Callable[[ReviewParts, Guard], Sequence[BaseRoute]]
+PAGES: Final[tuple[RouteBuilder, ...]] = (front.routes, login.routes)
+"""Every module of pages, in the order in which their paths are tried."""
+
+
+def build_templates() -> Jinja2Templates:
+    """The templates: every value is escaped, and one that is not there is our mistake, not an empty place."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, auto_reload=False
+    )
+    return Jinja2Templates(env=environment)
+
+
+def build_app(parts: ReviewParts, *, activity: SessionActivity, mounts: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application.
+
+    Args:
+        parts: What pages are built from.
+        activity: When sessions were last used.
+        mounts: Applications of their own (the API), tried after the pages; they check for themselves who may come in.
+    """
+    guard = Guard(parts, activity)
+    pages = [route for build in PAGES for route in build(parts, guard)]
+    static = Mount("/static", StaticFiles(directory=_FOLDER / "static"), name="static")
+    settings = parts.settings
+    return Starlette(
+        routes=[*pages, guard.public("/healthz", _healthz), *mounts, static],
+        middleware=[
+            Middleware(SecurityHeaders, is_tls=settings.is_tls),
+            Middleware(HostCheck, origins=settings.origins),
+            Middleware(BodyLimit),
+            Middleware(SessionMiddleware, parts=parts, activity=activity),
+        ],
+        exception_handlers={JournalError: _unreadable, 500: _failed},
+    )
+
+
+async def _healthz(request: Request) -> Response:
+    """This process answers; the node's health has its own address."""
+    del request
+    return PlainTextResponse("ok\n")
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    """The database cannot be read now."""
+    del request, error
+    return PlainTextResponse("The journal cannot be read just now. Try again in a moment.\n", status_code=503)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A fault of our own: told without content."""
+    del request, error
+    return PlainTextResponse("Something went wrong on our side; the log says where.\n", status_code=500)

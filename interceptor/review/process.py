@@ -1,0 +1,183 @@
+"""The review process: serves the pages, gives signs of life, drains on request.
+
+uvicorn's server runs inside our own asyncio code: we bind the address, we take the signals, and its `sys.exit` paths are
+never reached. The process is polite to the node beside it: on a busy machine the node is served first.
+
+Failures: an address that cannot be bound, or a certificate that cannot be read, stops the start (OSError). A node that is
+away is waited for; meanwhile no sign of life reaches it, so that nothing new is held.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from interceptor.journal.port import JournalError
+from interceptor.lifetime import running_tasks
+from interceptor.review.node_client import Answer, NodeClient
+from interceptor.review.parts import ReviewParts
+from interceptor.review.rights import DECIDING_ROLES
+from interceptor.review.session import SessionActivity
+
+HEARTBEAT_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 1.0
+ACTIVITY_SECONDS: Final = 15.0
+DRAIN_SECONDS: Final = 5.0
+NICENESS: Final = 10
+"""How much the node goes first where both want the processor: the wire must not feel how many people read pages."""
+_HEAD_SIZE_MAX: Final = 32 * 1024
+_CONNECTIONS_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsPair:
+    """A certificate with its chain and its key, PEM."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its hands on the process: no signal handlers."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    listener.settimeout(0)
+    return listener
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, listener: socket.socket, *, tls: TlsPair | None, stopping: asyncio.Event
+) -> AsyncIterator[None]:
+    """Serve *app* on *listener* for the length of the block; leaving it drains.
+
+    Args:
+        app: The application.
+        listener: From `bind`; closed at the end.
+        tls: None serves plain HTTP, for this machine or a proxy.
+        stopping: Set when the draining begins, for answers that have no end of their own.
+
+    Raises:
+        OSError: The certificate or key cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws="none",
+        h11_max_incomplete_event_size=_HEAD_SIZE_MAX,
+        limit_concurrency=_CONNECTIONS_MAX,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS),
+    )
+    config.load()
+    if tls is not None:
+        config.ssl = build_tls(tls)
+    server = _Server(config)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(server.serve(sockets=[listener]), name="review-server")
+        try:
+            yield
+        finally:
+            stopping.set()
+            server.should_exit = True
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def build_tls(pair: TlsPair) -> ssl.SSLContext:
+    """TLS 1.2 and newer with this certificate.
+
+    Raises:
+        OSError: A file cannot be read, or is not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.load_cert_chain(pair.certificate_file, pair.key_file)
+    return context
+
+
+@asynccontextmanager
+async def living(parts: ReviewParts, activity: SessionActivity, *, can_others_decide: bool) -> AsyncIterator[None]:
+    """Give signs of life and tell of sessions' activity for the length of the block.
+
+    *can_others_decide*: people without an account of ours may come in and decide (an identity provider, a proxy).
+    """
+    async with running_tasks() as tasks:
+        tasks.start(give_heartbeats(parts, can_others_decide=can_others_decide), name="heartbeat")
+        tasks.start(tell_activity(parts.node, activity), name="activity")
+        yield
+
+
+async def give_heartbeats(parts: ReviewParts, *, can_others_decide: bool) -> None:
+    """Tell the node again and again that somebody can review, as long as somebody can. Cancelling ends it."""
+    while True:
+        is_heard = False
+        if await can_review(parts, can_others_decide=can_others_decide):
+            reply = await parts.node.ask("review_heartbeat", timeout_seconds=HEARTBEAT_SECONDS)
+            is_heard = isinstance(reply, Answer)
+        # Both processes start together: what the node holds from then on must not wait for our second try.
+        await asyncio.sleep(HEARTBEAT_SECONDS if is_heard else RETRY_SECONDS)
+
+
+async def can_review(parts: ReviewParts, *, can_others_decide: bool) -> bool:
+    """Whether there is anybody who may end a hold: an account with such a role, or people from elsewhere.
+
+    Not whether somebody is logged in just now: orders of a lunch break are held, their deadline sees to the rest.
+    """
+    if can_others_decide:
+        return True
+    try:
+        accounts = await parts.access.list_accounts()
+    except JournalError:
+        return False
+    return any(account.disabled_at is None and DECIDING_ROLES & set(account.roles) for account in accounts)
+
+
+async def tell_activity(node: NodeClient, activity: SessionActivity) -> None:
+    """Tell the node when sessions were last used. Cancelling ends it; what was not told counts as older."""
+    while True:
+        await asyncio.sleep(ACTIVITY_SECONDS)
+        untold = activity.take_untold()
+        if not untold:
+            continue
+        seen = {digest.hex(): at.isoformat() for digest, at in untold.items()}
+        if not isinstance(await node.ask("session_touch", seen=seen), Answer):
+            activity.give_back(untold)
+
+
+def be_polite(nice: Callable[[int], int] = os.nice) -> None:
+    """Let the node go first on a busy machine."""
+    with suppress(OSError):
+        nice(NICENESS)

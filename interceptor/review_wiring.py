@@ -1,0 +1,219 @@
+"""The review process plugged together: from the configuration to pages that are served.
+
+With `node.py` one of the places that know which part meets which: the configuration, secrets, the clock, the
+database's adapter and the control socket come together here. The node is another process; what this one may do
+to it are commands on the socket.
+
+Failures: an address, a certificate or a secret that cannot be used stops the start with what is wrong.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from interceptor.config.address import Address
+from interceptor.config.review import ProxyLoginTable, ReviewTable
+from interceptor.config.schema import Config
+from interceptor.config.secret import SecretError, read_secret
+from interceptor.journal import account_rows
+from interceptor.journal.sqlite import journal_path
+from interceptor.journal.sqlite_reader import Readers
+from interceptor.lifetime import first_of, running_tasks
+from interceptor.review.access_desk import LINK_MINUTES
+from interceptor.review.app import build_app, build_templates
+from interceptor.review.node_client import Answer, NodeClient
+from interceptor.review.parts import AccessReads, ProxyLogin, ReviewParts, ReviewSettings
+from interceptor.review.process import TlsPair, be_polite, bind, living, serving
+from interceptor.review.session import SessionActivity
+from interceptor.telemetry.events import EventLog
+from interceptor.telemetry.operation_events import REVIEW_STARTED, REVIEW_STOPPED
+
+READER_COUNT = 4
+"""Threads that read the database: pages of so many people at one moment; more wait for a thread."""
+ADMIN_ACCOUNT = "admin"
+
+
+class ReviewSetupError(Exception):
+    """The review process cannot start: what is wrong, with the key that names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewPages:
+    """Served pages, as their owner sees them: the address that people type."""
+
+    address: str
+    parts: ReviewParts
+
+
+@asynccontextmanager
+async def running_review(config: Config, *, is_demo: bool = False) -> AsyncIterator[ReviewPages]:
+    """Serve the review pages for the length of the block; leaving it drains.
+
+    Raises:
+        ReviewSetupError: There is no [review] table, or a secret cannot be read.
+        OSError: The address or the certificate cannot be used.
+    """
+    review = config.review
+    if review is None:
+        raise ReviewSetupError("the configuration has no [review] table")
+    async with AsyncExitStack() as stack:
+        listener = bind(review.listen.host, review.listen.port)
+        stack.callback(listener.close)
+        port = int(listener.getsockname()[1])
+        readers = Readers(journal_path(config.node.data_directory), vfs=None, count=READER_COUNT)
+        stack.push_async_callback(readers.close)
+        parts = ReviewParts(
+            settings=build_settings(config, review, port=port, is_demo=is_demo),
+            node=NodeClient(config.control_socket),
+            database=readers,
+            access=access_reads(readers),
+            templates=build_templates(),
+            now=lambda: datetime.now(UTC),
+            monotonic=time.monotonic,
+        )
+        activity = SessionActivity()
+        app = build_app(parts, activity=activity)
+        can_others_decide = review.oidc is not None or review.proxy_login is not None
+        await stack.enter_async_context(serving(app, listener, tls=_tls(review), stopping=parts.stopping))
+        await stack.enter_async_context(living(parts, activity, can_others_decide=can_others_decide))
+        yield ReviewPages(address=parts.settings.origins[0], parts=parts)
+
+
+async def run_review(
+    config: Config, *, log: EventLog, supervisor_gone: asyncio.Event, tell: Callable[[str], None]
+) -> None:
+    """Serve the review pages until SIGTERM, SIGINT or the end of the supervisor.
+
+    *tell* is told the one-time link of the first administrator, once, when there is nobody yet.
+
+    Raises:
+        ReviewSetupError, OSError: It could not start.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    be_polite()
+    async with running_review(config) as pages, running_tasks() as tasks:
+        log.event(REVIEW_STARTED, pid=os.getpid())
+        tasks.start(_tell_first_link(pages, tell), name="first-link")
+        await first_of(asked, supervisor_gone)
+    log.event(REVIEW_STOPPED)
+
+
+async def _tell_first_link(pages: ReviewPages, tell: Callable[[str], None]) -> None:
+    link = await first_link(pages)
+    if link is not None:
+        tell(f"First login, good once within {LINK_MINUTES:g} minutes: {link}")
+
+
+def build_settings(config: Config, review: ReviewTable, *, port: int, is_demo: bool) -> ReviewSettings:
+    """Single values for the pages. *port* is the one that was bound.
+
+    Raises:
+        ReviewSetupError: The proxy's secret cannot be read.
+    """
+    is_tls = review.certificate_file is not None or review.behind_proxy
+    return ReviewSettings(
+        origins=_origins(review, port=port),
+        is_tls=is_tls,
+        trusted_proxies=review.trusted_proxies,
+        local_users=review.local_users,
+        idle_seconds=review.idle_minutes * 60.0,
+        undo_seconds=review.undo_seconds,
+        claim_seconds=review.claim_minutes * 60.0,
+        snooze_seconds_max=review.snooze_hours_max * 3600.0,
+        release_reasons=dict(review.release_reasons),
+        return_reasons=dict(review.return_reasons),
+        change_procedure=review.change_procedure,
+        complete_spine_code=review.complete_spine_code,
+        routes=tuple(config.route),
+        is_demo=is_demo,
+        proxy_login=_proxy_login(review.proxy_login) if review.proxy_login is not None else None,
+    )
+
+
+def access_reads(readers: Readers) -> AccessReads:
+    """The questions about accounts and sessions, asked of the journal's SQLite file."""
+
+    async def find_session(digest: bytes) -> Any:
+        return await readers.read(partial(_flip, account_rows.find_session, digest))
+
+    async def find_account(name: str) -> Any:
+        return await readers.read(partial(_flip, account_rows.find_account, name))
+
+    async def list_accounts() -> Any:
+        return await readers.read(account_rows.list_accounts)
+
+    return AccessReads(find_session=find_session, find_account=find_account, list_accounts=list_accounts)
+
+
+def _flip(question: Callable[[Any, Any], Any], argument: object, connection: object) -> Any:
+    return question(connection, argument)
+
+
+async def first_link(pages: ReviewPages, *, waiting_seconds: float = 1.0) -> str | None:
+    """The address of a one-time link for the first administrator; None when there are accounts already.
+
+    Waits for the node, for as long as it takes. Cancelling ends it.
+    """
+    node = pages.parts.node
+    listed = await node.ask("account_list")
+    while not isinstance(listed, Answer):
+        await asyncio.sleep(waiting_seconds)
+        listed = await node.ask("account_list")
+    if listed.result["accounts"]:
+        return None
+    await node.ask("account_add", account=ADMIN_ACCOUNT, display_name="Administrator", roles=["admin"])
+    return await link_for(pages, ADMIN_ACCOUNT)
+
+
+async def link_for(pages: ReviewPages, account: str) -> str | None:
+    """The address of a one-time login link for an account; None when the node makes none."""
+    made = await pages.parts.node.ask("login_link", account=account)
+    return f"{pages.address}/login/link/{made.result['secret']}" if isinstance(made, Answer) else None
+
+
+def _tls(review: ReviewTable) -> TlsPair | None:
+    if review.certificate_file is None or review.key_file is None:
+        return None
+    return TlsPair(certificate_file=review.certificate_file, key_file=review.key_file)
+
+
+def _origins(review: ReviewTable, *, port: int) -> tuple[str, ...]:
+    """Where our own pages are; on loopback both names that people type for it."""
+    scheme = "https" if review.certificate_file is not None else "http"
+    listen = Address(review.listen.host, port)
+    hosts = [listen.host]
+    if listen.is_loopback and listen.host != "localhost":
+        hosts.append("localhost")
+    local = tuple(f"{scheme}://{Address(host, port)}" for host in hosts)
+    if review.public_url is None:
+        return local
+    return (review.public_url.rstrip("/"), *local)
+
+
+def _proxy_login(table: ProxyLoginTable) -> ProxyLogin:
+    try:
+        secret = read_secret(
+            "review.proxy_login.secret", file=table.secret_file, variable=table.secret_env, environment=os.environ
+        )
+    except SecretError as error:
+        raise ReviewSetupError(str(error)) from error
+    if not secret:
+        raise ReviewSetupError("review.proxy_login: without a secret anybody could say who they are")
+    return ProxyLogin(
+        networks=table.addresses,
+        secret=secret,
+        secret_header=table.secret_header,
+        user_header=table.user_header,
+        groups_header=table.groups_header,
+        roles={group: tuple(roles) for group, roles in table.roles.items()},
+    )
