@@ -16,6 +16,7 @@ from interceptor.review.access_desk import AccessDesk, SessionLimits
 from interceptor.review.account_desk import AccountDesk
 from interceptor.review.desk import Desk, DeskParts, Handler
 from interceptor.review.route_desk import RouteDesk
+from interceptor.review.token_desk import TokenDesk
 from interceptor.route import Route
 from interceptor.telemetry.events import CONTROL_FAILED
 from interceptor.telemetry.redaction import describe_error
@@ -48,6 +49,7 @@ def build_commands(
         **route_desk.handlers(),
         **_access_desk(parts).handlers(),
         **AccountDesk(parts.journal.side_tables, now=utc_now).handlers(),
+        **TokenDesk(parts.journal.side_tables, now=utc_now).handlers(),
         "journal_prune": pruner(parts.journal),
     }
 

@@ -20,6 +20,7 @@ from interceptor.cli import (
     registry,
     run,
     send,
+    token,
     webhook,
 )
 
@@ -36,6 +37,7 @@ COMMAND_GROUPS = (
     journal,
     registry,
     webhook,
+    token,
     send,
     listen,
 )

@@ -20,9 +20,9 @@ HEAVY = ("pydantic", "hl7apy", "hl7", "rich.console", "prometheus_client", "stru
 def test_every_command_group_of_the_design_is_there() -> None:
     command = typer.main.get_command(build_app())
     assert set(getattr(command, "commands", {})) == {
-        "run", "check", "explain", "policy", "inspect", "held", "journal", "mode", "send", "listen", "demo", "doctor", "registry", "webhook",
+        "run", "check", "explain", "policy", "inspect", "held", "journal", "mode", "send", "listen", "demo", "doctor", "registry", "webhook", "token",
     }  # fmt: skip
-    assert len(COMMAND_GROUPS) == 14
+    assert len(COMMAND_GROUPS) == 15
 
 
 def test_the_page_in_the_repository_is_generated_from_these_commands() -> None:
