@@ -14,7 +14,10 @@ from interceptor.line_security import find_plain_places
 from interceptor.node_parts import NodeParts, utc_now
 from interceptor.review.access_desk import AccessDesk, SessionLimits
 from interceptor.review.account_desk import AccountDesk
-from interceptor.review.desk import Desk, DeskParts, Handler
+from interceptor.review.claim_desk import ClaimLimits
+from interceptor.review.desk import DeskParts, Handler
+from interceptor.review.order_desks import OrderDesks, build_order_desks
+from interceptor.review.release_desk import ReleaseRules
 from interceptor.review.route_desk import RouteDesk
 from interceptor.review.token_desk import TokenDesk
 from interceptor.route import Route
@@ -32,26 +35,41 @@ def build_commands(
     wake: Callable[[], None],
 ) -> dict[str, Handler]:
     """Command name to function, for orders, routes and the journal. *wake* wakes every courier."""
-    desk = Desk(
-        DeskParts(
-            custody=custody,
-            release_parts=lambda name: routes[name].turn.release,
-            now=utc_now,
-            wake=wake,
-            log=parts.log,
-        )
-    )
+    desks = _order_desks(parts, custody, routes, wake=wake)
+    parts.run(desks.plans.run(), name="planned-releases")
     gates = {name: route.gate for name, route in routes.items()}
     status = _status(parts, custody, destinations)
     route_desk = RouteDesk(modes, gates, status=status, now=utc_now, log=parts.log)
     return {
-        **desk.handlers(),
+        **desks.handlers,
         **route_desk.handlers(),
         **_access_desk(parts).handlers(),
         **AccountDesk(parts.journal.side_tables, now=utc_now).handlers(),
         **TokenDesk(parts.journal.side_tables, now=utc_now).handlers(),
         "journal_prune": pruner(parts.journal),
     }
+
+
+def _order_desks(
+    parts: NodeParts, custody: Custody, routes: Mapping[str, Route], *, wake: Callable[[], None]
+) -> OrderDesks:
+    review = parts.config.review or ReviewTable()
+    desk_parts = DeskParts(
+        custody=custody,
+        release_parts=lambda name: routes[name].turn.release,
+        now=utc_now,
+        wake=wake,
+        log=parts.log,
+        release_reasons=review.release_reasons,
+        return_reasons=review.return_reasons,
+    )
+    rules = ReleaseRules(
+        undo_seconds=review.undo_seconds,
+        change_procedure=review.change_procedure,
+        complete_spine_code=review.complete_spine_code,
+    )
+    limits = ClaimLimits(claim_seconds=review.claim_minutes * 60.0, snooze_seconds_max=review.snooze_hours_max * 3600.0)
+    return build_order_desks(desk_parts, parts.journal.side_tables, rules=rules, limits=limits)
 
 
 def _access_desk(parts: NodeParts) -> AccessDesk:

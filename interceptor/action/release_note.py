@@ -15,11 +15,20 @@ from interceptor.message.view import MessageView
 
 _SENTENCES = {
     LifecycleEvent.RELEASED: "Released as ordered after review by {actor} at {at}.",
+    LifecycleEvent.PROCEDURE_CHANGED: "Procedure changed and released after review by {actor} at {at}.",
     LifecycleEvent.OVERRIDDEN: "Released at {at}: the orderer answered the order question.",
     LifecycleEvent.RELEASE_GRANTED: "Released at {at} at the orderer's request.",
     LifecycleEvent.DEADLINE_PASSED: "Released unreviewed at {at}: nobody decided before the deadline.",
     LifecycleEvent.HOLD_UNAVAILABLE: "Released unreviewed at {at}: no review was available.",
 }
+_REVIEWED = frozenset(
+    {
+        LifecycleEvent.RELEASED,
+        LifecycleEvent.PROCEDURE_CHANGED,
+        LifecycleEvent.OVERRIDDEN,
+        LifecycleEvent.RELEASE_GRANTED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,7 @@ class HoldStory:
         findings: Why it was kept, one sentence each, the deciding one first.
         policy: Policy id and version that kept it.
         released_at: Aware time.
+        ordered: The procedure as it was ordered, where a reviewer changed it.
     """
 
     event: LifecycleEvent
@@ -41,6 +51,7 @@ class HoldStory:
     findings: Sequence[str]
     policy: str
     released_at: datetime
+    ordered: str = ""
 
 
 def with_release_note(content: bytes, story: HoldStory, *, note_length: int) -> tuple[bytes, bytes | None]:
@@ -57,11 +68,13 @@ def with_release_note(content: bytes, story: HoldStory, *, note_length: int) -> 
         return content, None
     at = story.released_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     lines = [_SENTENCES[story.event].format(actor=story.actor or "a reviewer", at=at)]
+    if story.ordered:
+        lines.append(f"Ordered was: {story.ordered}")
     if story.comment:
         lines.append(f"Reason given: {story.comment}")
     lines.extend(f"Held because: {finding}" for finding in story.findings)
     lines.append(f"Policy {story.policy}.")
-    reviewed = story.event in (LifecycleEvent.RELEASED, LifecycleEvent.OVERRIDDEN, LifecycleEvent.RELEASE_GRANTED)
+    reviewed = story.event in _REVIEWED
     annotation = Annotation(
         group_number=1,
         lines=tuple(lines),

@@ -28,10 +28,26 @@ class ReleaseParts:
     notice: NoticeBuilder
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedOrder:
+    """An order with the procedure that a reviewer chose, and the ordered one in words."""
+
+    content: bytes
+    ordered: str
+
+
 def released_content(
-    entry: Entry, event: LifecycleEvent, *, actor: str, comment: str, at: datetime, note_length: int
+    entry: Entry,
+    event: LifecycleEvent,
+    *,
+    actor: str,
+    comment: str,
+    at: datetime,
+    note_length: int,
+    changed: ChangedOrder | None = None,
 ) -> tuple[bytes, bytes | None]:
     """The bytes of a waiting order with the note that says why it leaves; the bare order when no note can be added."""
+    bare = entry.content if changed is None else changed.content
     story = HoldStory(
         event=event,
         actor=actor.removeprefix("user:") if actor.startswith("user:") else "",
@@ -39,11 +55,12 @@ def released_content(
         findings=_sentences(entry.summary),
         policy=str(entry.summary.get("policy", "")),
         released_at=at,
+        ordered="" if changed is None else changed.ordered,
     )
     try:
-        return with_release_note(entry.content, story, note_length=note_length)
+        return with_release_note(bare, story, note_length=note_length)
     except SpliceError:
-        return entry.content, None
+        return bare, None
 
 
 def _sentences(summary: Mapping[str, object]) -> tuple[str, ...]:
@@ -52,7 +69,14 @@ def _sentences(summary: Mapping[str, object]) -> tuple[str, ...]:
 
 
 async def release_change(
-    entry: Entry, event: LifecycleEvent, parts: ReleaseParts, *, actor: str, comment: str, at: datetime
+    entry: Entry,
+    event: LifecycleEvent,
+    parts: ReleaseParts,
+    *,
+    actor: str,
+    comment: str,
+    at: datetime,
+    changed: ChangedOrder | None = None,
 ) -> EntryChange:
     """Build the change that sends *entry* to the filler because of *event*.
 
@@ -63,10 +87,11 @@ async def release_change(
         actor: "user:NAME", "timer" or "placer".
         comment: The reason given; "" takes the table's.
         at: Aware time of the release.
+        changed: The order as a reviewer changed it; None as it was placed.
     """
     transition = decide_transition(entry.state, event)
     content, original = released_content(
-        entry, event, actor=actor, comment=comment, at=at, note_length=parts.note_length
+        entry, event, actor=actor, comment=comment, at=at, note_length=parts.note_length, changed=changed
     )
     order = OutgoingMessage(
         destination=parts.destination,

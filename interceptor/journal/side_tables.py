@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from interceptor.journal.entry_rows import append_audit
 from interceptor.journal.group_commit import GroupCommit
+from interceptor.journal.port import EntryId
 from interceptor.journal.sql import Reads, SqlConnection
 
 _T = TypeVar("_T")
@@ -43,17 +44,19 @@ class SideTables:
         actor: str,
         action: str,
         describe: Callable[[_T], Mapping[str, object] | None],
+        entry_id: EntryId | None = None,
     ) -> _T:
         """As `write`, with one link of the audit chain in the same transaction.
 
         *describe* makes the link's detail of what *work* returned; None for nothing done, nothing to audit.
+        With *entry_id* the link is part of that order's history.
         """
 
         def audited(connection: SqlConnection) -> _T:
             outcome = work(connection)
             detail = describe(outcome)
             if detail is not None:
-                append_audit(connection, at=at, actor=actor, action=action, entry_id=None, detail=detail)
+                append_audit(connection, at=at, actor=actor, action=action, entry_id=entry_id, detail=detail)
             return outcome
 
         return await self._writer.submit(audited)

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 from interceptor.control.protocol import ControlError
 from interceptor.journal import account_rows
 from interceptor.journal.account import Account, StoredSession
+from interceptor.journal.port import EntryId
 from interceptor.journal.sql import SqlConnection
 from interceptor.journal.stored_form import digest_of
 from interceptor.review.desk import Handler, telling_of_the_journal
@@ -47,6 +48,7 @@ class Tables(Protocol):
         actor: str,
         action: str,
         describe: Callable[[_T], Mapping[str, object] | None],
+        entry_id: EntryId | None = None,
     ) -> _T:
         """Run *work* in the writer, with a link of the audit chain in the same transaction unless *describe* gives None."""
         ...
@@ -219,7 +221,7 @@ class AccessDesk:
         action = str(arguments.get("action", ""))
         if action not in _NOTED_ACTIONS:
             raise ControlError("bad_argument", f"action is one of {', '.join(sorted(_NOTED_ACTIONS))}")
-        stated = arguments.get("detail", {})
+        stated, entry = arguments.get("detail", {}), arguments.get("entry")
         detail = {str(key)[:40]: str(value)[:_TEXT_SIZE_MAX] for key, value in dict(stated).items()}
         await self._tables.write_audited(
             lambda _connection: None,
@@ -227,6 +229,7 @@ class AccessDesk:
             actor=actor_of(arguments),
             action=action,
             describe=lambda _done: detail,
+            entry_id=EntryId(entry) if isinstance(entry, int) else None,
         )
         return {"noted": action}
 

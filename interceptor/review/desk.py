@@ -1,4 +1,4 @@
-"""The desk: what people may do with orders in our custody. It runs in the node and is the only writer.
+"""The desk: what people may do with held orders. It runs in the node and is the only writer.
 
 Every act names the person and compares the version that the person saw; of two people who act at once one
 wins, and the other is told who and when. An act, its outbox row, its audit row and its notice to the placer are
@@ -8,13 +8,14 @@ Failures: a journal that is unavailable is said so to the person; nothing happen
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from interceptor.action.lifecycle import OPEN_STATES, WAITING_STATES, LifecycleEvent, OrderState, decide_transition
 from interceptor.control.protocol import ControlError
 from interceptor.journal.custody import Custody
+from interceptor.journal.desk_rows import PlannedRelease
 from interceptor.journal.port import (
     AuditRow,
     Conflict,
@@ -22,10 +23,9 @@ from interceptor.journal.port import (
     EntryChange,
     EntryId,
     JournalUnavailable,
-    OutboxId,
-    OutboxRow,
 )
 from interceptor.journal.release import ReleaseParts, notices_of, release_change
+from interceptor.review.reason import read_reason
 from interceptor.telemetry.events import ORDER_RELEASED, ORDER_RETURNED, EventLog
 
 COMMENT_SIZE_MAX = 400
@@ -42,7 +42,9 @@ class DeskParts:
         custody: All orders of ours.
         release_parts: What a release needs, by the name of the order's route.
         now: Aware UTC.
-        wake: Tell the couriers that dead letters were queued again.
+        wake: Tell the couriers that dead letters were queued again (`dead_letter_desk`).
+        planned: The release of an order that can still be called back, None for none.
+        release_reasons, return_reasons: Code to what people read.
     """
 
     custody: Custody
@@ -50,10 +52,13 @@ class DeskParts:
     now: Callable[[], datetime]
     wake: Callable[[], None]
     log: EventLog
+    planned: Callable[[EntryId], PlannedRelease | None] = lambda _entry_id: None
+    release_reasons: Mapping[str, str] = field(default_factory=dict)
+    return_reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 class Desk:
-    """People's commands on held orders and dead letters."""
+    """People's commands on held orders."""
 
     def __init__(self, parts: DeskParts) -> None:
         """Register `handlers` with the control socket."""
@@ -69,9 +74,6 @@ class Desk:
             "held_release": self.held_release,
             "held_return": self.held_return,
             "held_comment": self.held_comment,
-            "dead_list": self.dead_list,
-            "dead_retry": self.dead_retry,
-            "dead_discard": self.dead_discard,
         }
         return {name: telling_of_the_journal(command) for name, command in commands.items()}
 
@@ -81,8 +83,8 @@ class Desk:
         The answer's `next` is the `after` that gives those behind them; null when these are the last.
         """
         states = _states(arguments.get("states"))
-        limit = min(_number(arguments, "limit"), LIST_COUNT_MAX) if "limit" in arguments else LIST_COUNT_MAX
-        after = EntryId(_number(arguments, "after")) if arguments.get("after") is not None else None
+        limit = min(number_argument(arguments, "limit"), LIST_COUNT_MAX) if "limit" in arguments else LIST_COUNT_MAX
+        after = EntryId(number_argument(arguments, "after")) if arguments.get("after") is not None else None
         entries = await self._journal.entries(states=states, limit=limit + 1, after=after)
         shown = entries[:limit]
         behind = shown[-1].entry_id if len(entries) > limit else None
@@ -90,7 +92,7 @@ class Desk:
 
     async def held_show(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """One order with its history and its bytes (decoded for reading only)."""
-        entry = await self._entry(arguments)
+        entry = await self.entry(arguments)
         history = await self._journal.audit_rows(entry_id=entry.entry_id)
         return {
             "order": entry_json(entry),
@@ -101,16 +103,18 @@ class Desk:
 
     async def held_release(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Send the order to the filler as it was placed, with a note that says who released it and why."""
-        actor, comment = _actor(arguments), _comment(arguments)
-        entry = await self._entry(arguments)
+        actor = actor_argument(arguments)
+        code, comment = read_reason(arguments, self._parts.release_reasons, is_required=False)
+        entry = await self.entry(arguments)
         async with self._custody.turn((entry.order_key,)):
-            entry = await self._waiting(arguments)
+            entry = await self.waiting(arguments)
             if entry.damaged:
                 raise ControlError("damaged", "the stored bytes of this order are damaged; they must not be sent")
             at = self._parts.now()
             parts = self._parts.release_parts(entry.route)
             change = await release_change(entry, LifecycleEvent.RELEASED, parts, actor=actor, comment=comment, at=at)
-            answer = await self._apply(change, at)
+            change = with_reason_code(change, code)
+            answer = await self.apply(change, at)
         waited = round((at - entry.taken_at).total_seconds(), 3)
         self._parts.log.event(
             ORDER_RELEASED,
@@ -123,66 +127,48 @@ class Desk:
 
     async def held_return(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Send the order back to its orderer: the filler never sees it, the placer is told why."""
-        actor, comment = _actor(arguments), _comment(arguments)
-        if not comment:
-            raise ControlError("reason_missing", "say why the order is returned: its orderer has to act on it")
-        entry = await self._entry(arguments)
+        actor = actor_argument(arguments)
+        code, comment = read_reason(arguments, self._parts.return_reasons, is_required=True)
+        entry = await self.entry(arguments)
         async with self._custody.turn((entry.order_key,)):
-            entry = await self._waiting(arguments)
-            answer = await self._step(entry, LifecycleEvent.RETURNED_TO_ORDERER, actor, comment)
+            entry = await self.waiting(arguments)
+            answer = await self._step(entry, LifecycleEvent.RETURNED_TO_ORDERER, actor, comment, code=code)
         self._parts.log.event(ORDER_RETURNED, entry=entry.entry_id, actor=actor.split(":", 1)[0], reason="returned")
         return answer
 
     async def held_comment(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Write a comment to the order's history."""
-        actor, comment = _actor(arguments), _comment(arguments)
+        actor, comment = actor_argument(arguments), _comment(arguments)
         if not comment:
             raise ControlError("comment_missing", "there is nothing to write")
-        entry = await self._entry(arguments)
+        entry = await self.entry(arguments)
         async with self._custody.turn((entry.order_key,)):
-            return await self._step(await self._entry(arguments), LifecycleEvent.COMMENTED, actor, "", comment=comment)
+            return await self._step(await self.entry(arguments), LifecycleEvent.COMMENTED, actor, "", comment=comment)
 
-    async def dead_list(self, arguments: dict[str, Any]) -> Mapping[str, object]:
-        """Messages that the filler refused for good, the oldest first."""
-        del arguments
-        return {"dead": [outbox_json(row) for row in await self._journal.dead_letters()]}
+    async def entry(self, arguments: dict[str, Any]) -> Entry:
+        """The order that a command is about.
 
-    async def dead_retry(self, arguments: dict[str, Any]) -> Mapping[str, object]:
-        """Send a dead letter again."""
-        row_id = OutboxId(_number(arguments, "outbox_id"))
-        if not await self._custody.requeue_dead(row_id, at=self._parts.now(), actor=_actor(arguments)):
-            raise ControlError("not_found", f"{row_id} is no dead letter, or its order was cancelled")
-        self._parts.wake()
-        return {"outbox_id": row_id, "state": "pending"}
-
-    async def dead_discard(self, arguments: dict[str, Any]) -> Mapping[str, object]:
-        """Give a dead letter up; it is kept, and never sent."""
-        row_id = OutboxId(_number(arguments, "outbox_id"))
-        reason = _comment(arguments)
-        if not reason:
-            raise ControlError("reason_missing", "say why the message is given up")
-        done = await self._journal.discard_dead(row_id, at=self._parts.now(), actor=_actor(arguments), reason=reason)
-        if not done:
-            raise ControlError("not_found", f"{row_id} is no dead letter")
-        return {"outbox_id": row_id, "state": "discarded"}
-
-    async def _entry(self, arguments: dict[str, Any]) -> Entry:
-        entry_id = EntryId(_number(arguments, "entry"))
+        Raises:
+            ControlError: There is none.
+        """
+        entry_id = EntryId(number_argument(arguments, "entry"))
         entry = await self._journal.entry(entry_id)
         if entry is None:
             raise ControlError("not_found", f"there is no order {entry_id}")
         return entry
 
-    async def _waiting(self, arguments: dict[str, Any]) -> Entry:
+    async def waiting(self, arguments: dict[str, Any]) -> Entry:
         """The order as it stands now, when it still waits and nobody changed it since the person looked."""
-        entry = await self._entry(arguments)
-        seen = _number(arguments, "version") if arguments.get("version") is not None else entry.version
+        entry = await self.entry(arguments)
+        seen = number_argument(arguments, "version") if arguments.get("version") is not None else entry.version
         if entry.state not in WAITING_STATES or seen != entry.version:
-            raise await self._conflict(entry.entry_id, entry.state, actor=entry.changed_by, at=entry.changed_at)
+            raise await self.conflict(entry.entry_id, entry.state, actor=entry.changed_by, at=entry.changed_at)
+        if (plan := self._parts.planned(entry.entry_id)) is not None:
+            raise ControlError("conflict", _already("released", plan.actor, plan.planned_at))
         return entry
 
     async def _step(
-        self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = ""
+        self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = "", code: str = ""
     ) -> Mapping[str, object]:
         transition = decide_transition(entry.state, event)
         parts = self._parts.release_parts(entry.route)
@@ -197,15 +183,20 @@ class Desk:
             detail={"code": transition.reason} | ({"comment": comment} if comment else {}),
             outgoing=notices_of(entry, transition.notice, (transition.reason, reason), parts.notice),
         )
-        return await self._apply(change, self._parts.now())
+        return await self.apply(with_reason_code(change, code), self._parts.now())
 
-    async def _apply(self, change: EntryChange, at: datetime) -> Mapping[str, object]:
+    async def apply(self, change: EntryChange, at: datetime) -> Mapping[str, object]:
+        """Carry a step out, and say where the order stands then.
+
+        Raises:
+            ControlError: conflict: somebody was faster.
+        """
         done = await self._custody.move([change], at=at)
         if isinstance(done, Conflict):
-            raise await self._conflict(done.entry_id, done.state, actor=done.actor, at=done.at)
+            raise await self.conflict(done.entry_id, done.state, actor=done.actor, at=done.at)
         return {"entry": change.entry_id, "state": done[0].state.value, "version": done[0].version}
 
-    async def _conflict(self, entry_id: EntryId, state: OrderState, *, actor: str, at: datetime) -> ControlError:
+    async def conflict(self, entry_id: EntryId, state: OrderState, *, actor: str, at: datetime) -> ControlError:
         """Who was faster, what they did and when. The filler's answer to a released order is not what ended its wait."""
         past = "changed"
         if state not in WAITING_STATES:
@@ -213,8 +204,16 @@ class Desk:
             history = await self._journal.audit_rows(entry_id=entry_id)
             end = next((row for row in reversed(history) if row.detail.get("from") in WAITING_STATES), None)
             actor, at = (end.actor, end.at) if end is not None else (actor, at)
-        who = actor.removeprefix("user:")
-        return ControlError("conflict", f"already {past} by {who} at {at.isoformat(timespec='seconds')}")
+        return ControlError("conflict", _already(past, actor, at))
+
+
+def _already(past: str, actor: str, at: datetime) -> str:
+    return f"already {past} by {actor.removeprefix('user:')} at {at.isoformat(timespec='seconds')}"
+
+
+def with_reason_code(change: EntryChange, code: str) -> EntryChange:
+    """*change*, whose audit row names the coded reason, where there is one."""
+    return replace(change, detail={**change.detail, "reason_code": code}) if code else change
 
 
 _PAST_WORDS = {
@@ -253,14 +252,19 @@ def _states(wanted: object) -> Sequence[OrderState]:
         raise ControlError("bad_argument", f"a state is one of {known}") from error
 
 
-def _number(arguments: dict[str, Any], name: str) -> int:
+def number_argument(arguments: dict[str, Any], name: str) -> int:
+    """A number from 1 that a command must have.
+
+    Raises:
+        ControlError: It is missing, or something else.
+    """
     value = arguments.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ControlError("bad_argument", f"{name} is a number from 1")
     return value
 
 
-def _actor(arguments: dict[str, Any]) -> str:
+def actor_argument(arguments: dict[str, Any]) -> str:
     """Who acts: a user's name, as the client vouches for it (the socket is open to the node's own user only)."""
     name = str(arguments.get("actor", "")).strip().removeprefix("user:")
     if not name:
@@ -296,17 +300,3 @@ def entry_json(entry: Entry) -> dict[str, object]:
 def audit_json(row: AuditRow) -> dict[str, object]:
     """One link of the order's history."""
     return {"at": row.at.isoformat(), "actor": row.actor, "action": row.action, "detail": dict(row.detail)}
-
-
-def outbox_json(row: OutboxRow) -> dict[str, object]:
-    """One dead letter, without its bytes."""
-    return {
-        "outbox_id": row.outbox_id,
-        "destination": row.destination,
-        "kind": row.kind,
-        "entry": row.entry_id,
-        "attempts": row.attempt_count,
-        "possible_duplicate": row.possible_duplicate,
-        "queued_at": row.queued_at.isoformat(),
-        "error": row.last_error,
-    }

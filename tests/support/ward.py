@@ -27,7 +27,10 @@ from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnParts, Tu
 from interceptor.message.group import order_groups
 from interceptor.message.header import Header, peek_header
 from interceptor.message.view import MessageView
-from interceptor.review.desk import Desk, DeskParts
+from interceptor.review.claim_desk import ClaimLimits
+from interceptor.review.desk import DeskParts
+from interceptor.review.order_desks import build_order_desks
+from interceptor.review.release_desk import ReleasePlans, ReleaseRules
 from tests.support.decided import Decide, decide_by_procedure
 from tests.support.delivery import SeenEvents
 from tests.support.hostile_filler import ack
@@ -80,6 +83,7 @@ class Ward:
     clock: Clock
     settings: Settings
     events: SeenEvents
+    plans: ReleasePlans
     arrived: list[bytes] = field(default_factory=list)
 
     # The placer.
@@ -215,6 +219,7 @@ async def ward(
     *,
     window: float = 15.0,
     clock: Clock | None = None,
+    change_procedure: bool = False,
     sqlite: SqliteSettings | None = None,
     **values: Any,
 ) -> AsyncIterator[Ward]:
@@ -225,14 +230,21 @@ async def ward(
         await journal.recover_outbox(at=clock.now())
         await custody.load(digests_since=START - timedelta(days=7))
         turn = _turn_parts(custody, settings, clock, window, **values)
-        desk = Desk(
+        desks = build_order_desks(
             DeskParts(
                 custody=custody,
                 release_parts=lambda _route: turn.release,
                 now=clock.now,
                 wake=lambda: None,
                 log=events.log,
-            )
+                release_reasons={"as_intended": "The regional study is what is needed", "other": "Other"},
+                return_reasons={"duplicate": "The study exists already", "other": "Other"},
+            ),
+            journal.side_tables,
+            rules=ReleaseRules(
+                undo_seconds=10.0, change_procedure=change_procedure, complete_spine_code="SPINE^MRI COMPLETE SPINE^L"
+            ),
+            limits=ClaimLimits(claim_seconds=600.0, snooze_seconds_max=14_400.0),
         )
         timer = HoldTimer(
             custody,
@@ -241,7 +253,7 @@ async def ward(
             monotonic=clock.monotonic,
             log=events.log,
         )
-        yield Ward(journal, custody, turn, desk.handlers(), timer, clock, settings, events)
+        yield Ward(journal, custody, turn, desks.handlers, timer, clock, settings, events, desks.plans)
 
 
 async def in_state(place: Ward, number: str, state: OrderState) -> EntryId:
