@@ -1,7 +1,7 @@
 """Releases that can be called back, changed procedures, and the preview of what would leave. In the node.
 
 A routine order that is released waits `undo_seconds` more. The release is durable at once, as a plan: when the node is
-killed within that time, the next one carries it out (docs/adr/0012). It is void when the order is no longer what was
+killed within that time, the next one carries it out (docs/adr/0009). It is void when the order is no longer what was
 released: cancelled or changed by its placer, decided otherwise. Orders that are not routine leave at once.
 
 Failures: a plan that cannot be carried out while the journal is unavailable is tried again; the hold's own deadline

@@ -1,4 +1,4 @@
--- 0008 desk: who looks at a held order, what was put aside, and releases that can still be called back.
+-- 0009 desk: who looks at a held order, what was put aside, and releases that can still be called back.
 -- Kind: expand (version N-1 does not look at these tables; what it releases is gone from them at the next start).
 -- Cost: none, the tables are new.
 -- Undo: none.
