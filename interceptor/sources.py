@@ -252,6 +252,7 @@ def fhir_settings(
             page_size=table.page_size,
             pages_max=table.pages_max,
         ),
+        search_method=table.search_method,
         tls=TlsFiles(
             ca_file=_text(table.ca_file), certificate_file=_text(table.certificate_file), key_file=_text(table.key_file)
         ),

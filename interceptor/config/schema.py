@@ -254,6 +254,8 @@ class FhirTable(Table):
     """How long to wait for a connection."""
     patients_max: Annotated[int, Field(ge=1, le=100)] = 8
     """Patients asked for at one time; up to 200 more wait for their turn."""
+    search_method: Literal["post", "get"] = "post"
+    """How searches are sent. With `get` the patient's number is in the address, which servers and proxies log; for servers that take nothing else."""
     page_size: Annotated[int, Field(ge=1, le=1000)] = 100
     """Entries of one page that are asked for."""
     pages_max: Annotated[int, Field(ge=1, le=100)] = 10

@@ -16,7 +16,7 @@ import httpx2
 from interceptor.context.patient import PatientEvidence
 from interceptor.evidence.fhir_breaker import BreakerOptions, FhirBreaker
 from interceptor.evidence.fhir_failure import FhirFailure, FhirReason
-from interceptor.evidence.fhir_http import AnswerLimits, FhirHttp, TokenSource, http_client, tls_context
+from interceptor.evidence.fhir_http import AnswerLimits, FhirHttp, SearchMethod, TokenSource, http_client, tls_context
 from interceptor.evidence.fhir_search import SearchOptions
 from interceptor.evidence.fhir_source import FhirObserver, FhirSource, FhirSourceOptions
 from interceptor.evidence.fhir_token import (
@@ -57,6 +57,7 @@ class FhirSettings:
     name: str
     base_url: str
     search: SearchOptions
+    search_method: SearchMethod = "post"
     login: str | BackendLogin | None = field(default=None, repr=False)
     tls: TlsFiles = TlsFiles()
     limits: AnswerLimits = field(default_factory=AnswerLimits)
@@ -89,7 +90,13 @@ async def open_http(settings: FhirSettings, clock: FhirClock) -> AsyncIterator[F
     connections_max = settings.source.flights_max * 3
     async with http_client(limits=settings.limits, connections_max=connections_max, tls=tls) as client:
         tokens = _tokens(client, settings, login, clock)
-        yield FhirHttp(client, base_url=settings.base_url, tokens=tokens, limits=settings.limits)
+        yield FhirHttp(
+            client,
+            base_url=settings.base_url,
+            tokens=tokens,
+            limits=settings.limits,
+            search_method=settings.search_method,
+        )
 
 
 def check_settings(settings: FhirSettings) -> None:

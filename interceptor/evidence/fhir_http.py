@@ -1,15 +1,16 @@
-"""One GET to one FHIR server: a JSON object, or a `FhirFailure`.
+"""One request to one FHIR server: a JSON object, or a `FhirFailure`.
 
     path, parameters -> authorized request -> status -> bytes, counted after decompression -> object, its depth checked
 
 The server is not trusted: its origin is fixed, redirects are not followed, every answer has a size, a depth and a
-time. Proxies and logins of the environment are not used. Addresses carry patient identifiers, so httpx2's
-loggers, which write them, are silenced.
+time. Proxies and logins of the environment are not used. Searches are POSTs, so that the patient is not in the
+address, which proxies and servers log; a server that takes only GET, and next links, have it there all the same, so
+httpx2's loggers, which write addresses, are silenced.
 
 Failures: what another moment may mend (no connection, 502, 503, 504) is tried once more. 401 is tried once more with
 a new token. 429, and 503 with Retry-After, carry the pause that the server asked for. Nothing else is tried again.
 
-Source: FHIR R4 3.1.0 (RESTful API); RFC 9110 10.2.3 (Retry-After).
+Source: FHIR R4 3.1.0 (RESTful API), 3.1.0.9 (search by POST); RFC 9110 10.2.3 (Retry-After).
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
+from urllib.parse import urlencode
 
 import httpx2
 import stamina
@@ -110,12 +112,31 @@ def tls_context(*, ca_file: str | None, certificate_file: str | None, key_file: 
     return context
 
 
-class FhirHttp:
-    """GETs under one base address."""
+SearchMethod = Literal["post", "get"]
 
-    def __init__(self, client: httpx2.AsyncClient, *, base_url: str, tokens: TokenSource, limits: AnswerLimits) -> None:
+
+class _Ask(NamedTuple):
+    """One request: its address, and the form of a search by POST."""
+
+    url: httpx2.URL
+    form: bytes | None = None
+
+
+class FhirHttp:
+    """Requests under one base address."""
+
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        *,
+        base_url: str,
+        tokens: TokenSource,
+        limits: AnswerLimits,
+        search_method: SearchMethod = "post",
+    ) -> None:
         """*base_url*: the service's base, e.g. "https://fhir.example.org/r4"."""
         self._client = client
+        self._search_method = search_method
         self._base = httpx2.URL(base_url.rstrip("/") + "/")
         self._tokens = tokens
         self._limits = limits
@@ -127,8 +148,11 @@ class FhirHttp:
         Raises:
             FhirFailure: There is no usable answer.
         """
+        if self._search_method == "post":
+            url = self._base.join(f"{resource_type}/_search")
+            return await self._ask(_Ask(url, urlencode(list(parameters)).encode("ascii")))
         # Commas and bars are part of the values; httpx2 escapes what must be.
-        return await self._get(self._base.join(resource_type).copy_with(params=list(parameters)))
+        return await self._ask(_Ask(self._base.join(resource_type).copy_with(params=list(parameters))))
 
     async def metadata(self) -> Mapping[str, Any]:
         """The server's CapabilityStatement.
@@ -136,7 +160,7 @@ class FhirHttp:
         Raises:
             FhirFailure: There is none.
         """
-        return await self._get(self._base.join("metadata"))
+        return await self._ask(_Ask(self._base.join("metadata")))
 
     async def follow(self, link: str) -> Mapping[str, Any]:
         """The page that a link of this server names.
@@ -144,7 +168,7 @@ class FhirHttp:
         Raises:
             FhirFailure: The link leaves the server, or there is no usable answer.
         """
-        return await self._get(self.resolve(link))
+        return await self._ask(_Ask(self.resolve(link)))
 
     def resolve(self, link: str) -> httpx2.URL:
         """The address of a link, which must lie under the base.
@@ -164,17 +188,17 @@ class FhirHttp:
             raise FhirFailure(FhirReason.OFF_ORIGIN)
         return url
 
-    async def _get(self, url: httpx2.URL) -> Mapping[str, Any]:
+    async def _ask(self, ask: _Ask) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(self._limits.seconds_max):
-                content = await self._twice(url)
+                content = await self._twice(ask)
         except TimeoutError:
             raise FhirFailure(FhirReason.TIMED_OUT) from None
         except _Mendable as error:
             raise FhirFailure(error.reason) from None
         return read_object(content, depth_max=self._limits.depth_max)
 
-    async def _twice(self, url: httpx2.URL) -> bytes:
+    async def _twice(self, ask: _Ask) -> bytes:
         """The content, with a second try for what another moment may mend."""
         async for attempt in stamina.retry_context(
             on=_is_mendable,
@@ -184,27 +208,30 @@ class FhirHttp:
             wait_jitter=_RETRY_SECONDS,
         ):
             with attempt:
-                return await self._authorized(url)
+                return await self._authorized(ask)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _authorized(self, url: httpx2.URL) -> bytes:
+    async def _authorized(self, ask: _Ask) -> bytes:
         """The content, with a second try when the token was refused and another can be had."""
         header = await self._tokens.header()
         try:
-            return await self._request(url, header)
+            return await self._request(ask, header)
         except _Unauthorized:
             if header is None or not self._tokens.refused(header):
                 raise FhirFailure(FhirReason.UNAUTHORIZED) from None
         try:
-            return await self._request(url, await self._tokens.header())
+            return await self._request(ask, await self._tokens.header())
         except _Unauthorized:
             raise FhirFailure(FhirReason.UNAUTHORIZED) from None
 
-    async def _request(self, url: httpx2.URL, header: str | None) -> bytes:
+    async def _request(self, ask: _Ask, header: str | None) -> bytes:
         self.request_count += 1
         headers = {} if header is None else {"authorization": header}
         try:
-            async with self._client.stream("GET", url, headers=headers) as response:
+            if ask.form is not None:
+                headers["content-type"] = "application/x-www-form-urlencoded"
+            method = "GET" if ask.form is None else "POST"
+            async with self._client.stream(method, ask.url, headers=headers, content=ask.form) as response:
                 _check_status(response)
                 return await read_content(response, size_max=self._limits.size_max)
         # The errors of httpx2 have the address in them: none of them may go further.

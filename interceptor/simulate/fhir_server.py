@@ -32,6 +32,7 @@ from joserfc.jwk import ECKey, RSAKey
 from interceptor.simulate.fhir_record import capability_statement, outcome, search_bundle
 
 BASE_PATH = "/fhir/r4"
+_SEARCH_PATH = "/_search"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 _BOMB_SIZE = 32 * 1024 * 1024
 _DEPTH = 5000
@@ -159,7 +160,9 @@ class SimulatedFhirServer:
     async def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Answer | None:
         """The answer to one request; None ends the connection without one."""
         split = urlsplit(target)
-        parameters = tuple(parse_qsl(split.query, keep_blank_values=True))
+        is_search = split.path.endswith(_SEARCH_PATH)
+        stated = body.decode("ascii", "replace") if is_search else split.query
+        parameters = tuple(parse_qsl(stated, keep_blank_values=True))
         is_token = split.path == TOKEN_PATH
         kind = "token" if is_token else split.path.removeprefix(BASE_PATH).strip("/").partition("/")[0]
         authorization = headers.get("authorization", "")
@@ -168,11 +171,13 @@ class SimulatedFhirServer:
         )
         if is_token:
             return self._give_token(method, body)
-        if not split.path.startswith(BASE_PATH + "/") or method != "GET":
+        if not split.path.startswith(BASE_PATH + "/") or method != ("POST" if is_search else "GET"):
             return _json(404, outcome("not-found", "no such address"))
         if self.fault is Fault.UNAUTHORIZED or not self._may(authorization):
             return _json(401, outcome("login", "a token is needed"))
-        return await self._misbehave(kind, split.path.removeprefix(BASE_PATH + "/"), parameters)
+        return await self._misbehave(
+            kind, split.path.removeprefix(BASE_PATH + "/").removesuffix(_SEARCH_PATH), parameters
+        )
 
     # Tokens.
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -310,3 +310,16 @@ async def test_kept_answers_are_limited() -> None:
         for number in (0, 1, 2, 0):
             await rig.ask(value=f"9{number:03d}")
         assert server.count("Patient") == 4
+
+
+@pytest.mark.hazard("H14")
+@pytest.mark.parametrize("method", ["post", "get"])
+async def test_a_search_finds_the_same_by_post_without_the_patient_in_its_address(
+    method: Literal["post", "get"],
+) -> None:
+    async with serving(record()) as server, source_of(settings(server.base_url, search_method=method)) as rig:
+        found = await rig.ask()
+        targets = " ".join(one.target for one in server.requests)
+    assert [one.codings[0].code for one in found.conditions] == ["C79.51"]
+    assert {one.method for one in server.requests} == {method.upper()}
+    assert ("1001" in targets) is (method == "get")
