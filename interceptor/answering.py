@@ -7,14 +7,14 @@
 Before the first of these, where the route speaks MLLP Release 2, goes a commit block that says the same of the bytes.
 
 No positive acknowledgment leaves unless the filler's own acknowledgment of these bytes, or a durable commit of
-them, came before: `_send` asserts it, and nothing else sends.
+them, came before: `_send` asserts it, and nothing else sends an acknowledgment.
 
 Source: HL7 v2.5.1 chapter 2.9.2 and 2.9.3; HL7 v2 Transport Specification: MLLP, Release 2.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from time import monotonic
 from typing import Protocol
 
 from interceptor.access import Mismatch
@@ -29,6 +29,7 @@ from interceptor.telemetry.label import AckOrigin
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.transport.exchange import Answer
 from interceptor.wire.commit_block import MllpCommitAck
+from interceptor.wire.frame import BLOCK_SIZE
 
 Proof = Answer | IntakeDone | StoredAnswer | Recorded
 """What lets a positive acknowledgment leave: the filler's own answer, or a durable commit of the bytes or their meaning."""
@@ -52,6 +53,10 @@ class PlacerSide(Protocol):
 
     def send(self, content: bytes) -> None:
         """Send an acknowledgment."""
+        ...
+
+    def send_block(self, block: bytes) -> None:
+        """Send an acknowledgment that is framed already."""
         ...
 
     def send_commit(self, commit: MllpCommitAck) -> None:
@@ -94,7 +99,7 @@ class PlacerAnswers:
         received_at: float,
         owes_commit: bool = False,
     ) -> None:
-        """*received_at*: the loop's time of the message's last byte, in seconds. *owes_commit*: a commit block goes first."""
+        """*received_at*: when the message's last byte came, in seconds of the monotonic clock. *owes_commit*: a commit block goes first."""
         self._line = line
         self._owes_commit = owes_commit
         self._metrics = metrics
@@ -152,15 +157,43 @@ class PlacerAnswers:
         self._owes_commit = False
 
     def _send(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
-        is_own_refusal = code is not None and not code.is_accept
-        assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
-        assert not isinstance(proof, Answer) or proof.raw is content, "an answer that is not the filler's own"
-        if self._line.is_lost:
-            return
-        origin = _ORIGINS.get(type(proof), AckOrigin.OWN)
-        self._metrics.acks_sent.count(code.value if code else "AA", origin)
-        self._metrics.ack_latency.observe(asyncio.get_running_loop().time() - self._received_at)
-        self._line.send(content)
+        _send(self._line, self._metrics, content, code, proof=proof, received_at=self._received_at)
+
+
+def relay_answer(line: PlacerSide, answer: Answer, metrics: RouteMetrics, *, received_at: float) -> None:
+    """Give the filler's own acknowledgment back, as `PlacerAnswers.relay`, where nothing else can be owed."""
+    assert answer.raw is not None
+    assert answer.acknowledgment is not None
+    _send(line, metrics, answer.raw, answer.acknowledgment.code, proof=answer, received_at=received_at)
+
+
+def _send(
+    line: PlacerSide,
+    metrics: RouteMetrics,
+    content: bytes,
+    code: AckCode | None,
+    *,
+    proof: Proof | None,
+    received_at: float,
+) -> None:
+    """Write one acknowledgment: the only function that does."""
+    kind = type(proof)
+    is_own_refusal = code is not None and not code.is_accept
+    assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
+    block = None
+    if kind is Answer:
+        assert isinstance(proof, Answer)
+        block = proof.block
+        assert proof.raw is content, "an answer that is not the filler's own"
+        assert block is None or len(block) == len(content) + BLOCK_SIZE, "a block that is not the answer's"
+    if line.is_lost:
+        return
+    metrics.acks_sent.count(code or AckCode.APPLICATION_ACCEPT, _ORIGINS.get(kind, AckOrigin.OWN))
+    metrics.ack_latency.observe(monotonic() - received_at)
+    if block is None:
+        line.send(content)
+    else:
+        line.send_block(block)
 
 
 _ORIGINS: dict[type, AckOrigin] = {Answer: AckOrigin.FILLER, StoredAnswer: AckOrigin.STORED}

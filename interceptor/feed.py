@@ -16,7 +16,6 @@ Failures:
 Source: HL7 v2.5.1 chapter 2.9 (acknowledgment modes).
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -170,7 +169,7 @@ class FeedPassage:
             metrics=parts.metrics,
             new_control_id=parts.new_control_id,
             now=parts.now,
-            received_at=asyncio.get_running_loop().time(),
+            received_at=time.monotonic(),
         )
 
     def begin(self) -> None:

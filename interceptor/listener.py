@@ -16,9 +16,9 @@ from ipaddress import ip_network
 
 from interceptor.answering import MessagePassage, PlacerSide
 from interceptor.config.schema import Config, FeedTable, RouteTable
+from interceptor.express import Express
 from interceptor.feed import FeedParts, FeedPassage
 from interceptor.line_security import LineGuard
-from interceptor.pipeline import Passage
 from interceptor.route import Route
 from interceptor.telemetry.events import (
     CONNECTION_REFUSED,
@@ -134,6 +134,10 @@ class PlacerLine:
         if self.message_count == 0:
             self._on_first(self)
         self.message_count += 1
+        if self._passage is None and not self._waiting and not self._is_pumping:
+            # It need not wait, and nearly none has to.
+            self._begin(frame)
+            return
         self._waiting.append(frame)
         if len(self._waiting) >= self._parts.pipelined_max and not self._is_paused:
             self._is_paused = True
@@ -165,6 +169,10 @@ class PlacerLine:
         """Send an acknowledgment."""
         self._connection.send(content)
 
+    def send_block(self, block: bytes) -> None:
+        """Send an acknowledgment that is framed already."""
+        self._connection.send_block(block)
+
     def send_commit(self, commit: MllpCommitAck) -> None:
         """Send a commit block."""
         self._connection.send_raw(encode_frame(commit.value))
@@ -189,10 +197,13 @@ class PlacerLine:
                     refused = self._passage_of(Frame(content=frame.head), _Refusal(self))
                     refused.refuse_head(frame.reason.value)
                     continue
-                self._passage = self._passage_of(frame, self)
-                self._passage.begin()
+                self._begin(frame)
         finally:
             self._is_pumping = False
+
+    def _begin(self, frame: Frame) -> None:
+        passage = self._passage = self._passage_of(frame, self)
+        passage.begin()
 
 
 class _Refusal:
@@ -207,6 +218,9 @@ class _Refusal:
 
     def send(self, content: bytes) -> None:
         self._line.send(content)
+
+    def send_block(self, block: bytes) -> None:
+        self._line.send_block(block)
 
     def send_commit(self, commit: MllpCommitAck) -> None:
         self._line.send_commit(commit)
@@ -245,7 +259,7 @@ async def listen(
     parts = LineParts(
         name=name,
         pipelined_max=route.parts.options.pipelined_max,
-        passage=lambda frame, line: Passage(frame, line, route.parts),
+        passage=Express(route.parts).passage,
         log=log,
         mllp_commit_ack=table.mllp_commit_ack,
         health_probe=table.health_probe.encode("ascii"),
@@ -258,7 +272,11 @@ async def listen(
         address = f"{table.listen.host}:{listener.server.port}"
         mode = route.parts.mode().value
         log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
-        yield listener
+        try:
+            yield listener
+        finally:
+            # What has left belongs to the record, too.
+            route.parts.shadow.finish()
 
 
 @asynccontextmanager

@@ -3,9 +3,10 @@
     frame -> header -> [view -> orders -> facts -> decision -> plan] -> filler or custody -> acknowledgment
 
 What is in brackets happens to order messages only; everything else goes to the filler as it came. Messages
-of one placer connection are handled one after the other, in order. Most never leave this file's plain
-callbacks: no task, no copy, no parse beyond MSH. A task is started only to wait for something that is not
-the filler: evidence, the journal, the turn of an order that is already ours.
+of one placer connection are handled one after the other, in order. Most need none of this file: `express.py`
+sends them on as the bytes that came. Here are the orders that are decided before they leave, and whatever is
+unusual. A task is started only to wait for something that is not the filler: evidence, the journal, the turn
+of an order that is already ours.
 
 Relay custody gives the filler's own acknowledgment back unchanged. The moment an order is held, or a message
 touches an order that is ours, the whole message is taken into custody (journal/turn.py): journal first, then
@@ -24,11 +25,11 @@ Source: HL7 v2.5.1 chapter 2.9 (acknowledgment modes).
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from time import monotonic, time
 from typing import Literal, Protocol
 
 from interceptor.action.acknowledge import answer_count
@@ -38,18 +39,19 @@ from interceptor.context.extract import EvidenceNeeded
 from interceptor.context.patient import PatientEvidence
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision
+from interceptor.decision.study_verdict import StudyOrder, StudyVerdicts
 from interceptor.journal.custody import Custody
-from interceptor.journal.order_index import keys_of_content
+from interceptor.journal.order_index import keys_of_content, order_keys_of
 from interceptor.journal.port import AlreadyTaken, JournalBroken, JournalError
 from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnResult
 from interceptor.message.acknowledgment import AckCode
 from interceptor.message.group import is_order_message
 from interceptor.message.header import Header, peek_header
 from interceptor.message.view import MessageView
+from interceptor.shadow import ShadowDecisions, tell_deciding_failed
 from interceptor.telemetry.events import (
     ANNOTATION_REFUSED,
     CONTROL_ID_REUSED,
-    DECIDING_FAILED,
     DECIDING_TOOK_TOO_LONG,
     HOLD_REFUSED,
     MESSAGE_LEFT_UNANSWERED,
@@ -58,8 +60,7 @@ from interceptor.telemetry.events import (
 )
 from interceptor.telemetry.label import MessageOutcome, MessageTypeLabel, message_type_label
 from interceptor.telemetry.metrics import RouteMetrics
-from interceptor.telemetry.redaction import describe_error
-from interceptor.transport.exchange import Answer, AnswerStatus, Request
+from interceptor.transport.exchange import Answer, AnswerStatus, Outgoing, Request
 from interceptor.wire.frame import Frame, Tolerance
 
 
@@ -71,11 +72,11 @@ class Filler(Protocol):
         """Whether the filler cannot be reached now."""
         ...
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Outgoing) -> None:
         """Send *request* in its turn; answers come by its callback."""
         ...
 
-    def withdraw(self, request: Request) -> bool:
+    def withdraw(self, request: Outgoing) -> bool:
         """Take back what has not left; True when it was still here."""
         ...
 
@@ -115,6 +116,9 @@ class RouteParts:
         take_turn: Take a message into custody, or say that it may go its way after all.
         count: Count the decisions on a message.
         record: Count the decisions on a message that goes its way, and keep them; never waits.
+        studies: Orders that their study decides.
+        record_study: Count the decision on such an order; never waits.
+        shadow: Decides, in shadow mode, what has left.
         quarantine: Keep bytes that are not HL7; never waits.
         spawn: Run a coroutine that ends by itself, in the node's task group.
         give_up: The journal is broken: stop the node.
@@ -135,6 +139,9 @@ class RouteParts:
     take_turn: Callable[[Inbound], Awaitable[TurnResult]]
     count: Callable[[MessageDecision], None]
     record: Callable[[MessageView, MessageDecision], None]
+    studies: StudyVerdicts
+    record_study: Callable[[StudyOrder], None]
+    shadow: ShadowDecisions
     quarantine: Callable[[str, bytes], None]
     spawn: Callable[[Coroutine[None, None, None]], None]
     give_up: Callable[[JournalBroken], None]
@@ -175,17 +182,14 @@ class Passage:
 
     def __init__(self, frame: Frame, line: PlacerSide, parts: RouteParts) -> None:
         """Made for each frame; `begin` sets it going."""
-        self._line = line
-        self._parts = parts
-        self._raw = frame.content
+        self._line, self._parts, self._raw = line, parts, frame.content
         self._header = peek_header(frame.content)
         # What began inside another frame and has no header is the second half of a broken message.
         is_half = self._header is None and Tolerance.START_INSIDE_FRAME in frame.tolerated
         self._is_truncated = frame.truncated or is_half
         self._request: Request | None = None
         self._type, self._is_order = _kind_of(self._header)
-        self._outcome = MessageOutcome.PASSED
-        self._received_at = asyncio.get_running_loop().time()
+        self._outcome, self._received_at = MessageOutcome.PASSED, monotonic()
         self._answers = PlacerAnswers(
             line,
             metrics=parts.metrics,
@@ -201,9 +205,9 @@ class Passage:
         raw, header = self._raw, self._header
         metrics = self._parts.metrics
         metrics.message_bytes.observe(len(raw))
-        metrics.last_message.set(time.time())
+        metrics.last_message.set(time())
         if header is None or self._is_truncated:
-            self._begin_unreadable(raw, header, truncated=self._is_truncated)
+            self._begin_unreadable(raw, header)
         elif self._parts.options.custody is CustodyKind.STORE:
             self._parts.spawn(self._take(raw, header, None))
         elif self._is_order:
@@ -223,11 +227,15 @@ class Passage:
         """The frame is refused, only its head is here: answer AR where that names a message."""
         self._refuse(self._header, AckCode.APPLICATION_REJECT, reason)
 
-    def _begin_unreadable(self, raw: bytes, header: Header | None, *, truncated: bool) -> None:
+    def refuse_unreachable(self) -> None:
+        """The filler cannot be reached and the placer is to be told: answer AE, so that it keeps the message."""
+        self._refuse(self._header, AckCode.APPLICATION_ERROR, "filler_unreachable")
+
+    def _begin_unreadable(self, raw: bytes, header: Header | None) -> None:
         """The filler judges what we cannot read; a frame that broke off is nobody's message."""
-        reason = "truncated" if truncated else "not_hl7"
+        reason = "truncated" if self._is_truncated else "not_hl7"
         _keep_unreadable(self._parts, reason, raw)
-        if not truncated and not self._parts.options.strict_inbound:
+        if not self._is_truncated and not self._parts.options.strict_inbound:
             self._relay(raw, header)
         else:
             self._refuse(header, AckCode.APPLICATION_REJECT, reason)
@@ -237,14 +245,15 @@ class Passage:
         parts = self._parts
         try:
             view = MessageView(raw)
-            if parts.custody.concerns(view):
+            if parts.custody.concerns(raw, lambda: order_keys_of(view)):
                 parts.spawn(self._take(raw, header, None))
                 return
             if parts.mode() is RouteMode.SHADOW:
                 # Forward first: in shadow mode a decision costs the placer nothing.
                 self._relay(raw, header)
-                _decide_in_shadow(self._parts, view)
+                parts.shadow.note(raw)
                 return
+            parts.shadow.finish()
             decision = parts.decide(view, parts.evidence_at_first, parts.now())
             plan = _plan(self._parts, view, decision)
         except EvidenceNeeded:
@@ -300,7 +309,7 @@ class Passage:
             return
         tells_of_absence = parts.options.on_filler_down == "nak"
         if tells_of_absence and parts.filler.is_refused:
-            self._refuse(header, AckCode.APPLICATION_ERROR, "filler_unreachable")
+            self.refuse_unreachable()
             return
 
         def answered(answer: Answer) -> None:
@@ -316,7 +325,7 @@ class Passage:
                 return
             if not answer.sent and tells_of_absence:
                 self._request = None
-                self._refuse(header, AckCode.APPLICATION_ERROR, "filler_unreachable")
+                self.refuse_unreachable()
                 return
             self._answered(answer)
 
@@ -329,7 +338,7 @@ class Passage:
             answer_count=answer_count(header) if header is not None else 1,
             waits_for_peer=not tells_of_absence,
         )
-        parts.metrics.added_latency.observe(asyncio.get_running_loop().time() - self._received_at)
+        parts.metrics.added_latency.observe(monotonic() - self._received_at)
         parts.filler.submit(self._request)
 
     def _answered(self, answer: Answer) -> None:
@@ -440,26 +449,5 @@ def _note(parts: RouteParts, view: MessageView, decision: MessageDecision, plan:
     parts.record(view, decision)
 
 
-def _decide_in_shadow(parts: RouteParts, view: MessageView) -> None:
-    try:
-        decision = parts.decide(view, parts.evidence_at_first, parts.now())
-    except EvidenceNeeded:
-        parts.spawn(_decide_in_shadow_late(parts, view))
-    except Exception as error:  # noqa: BLE001 - the message has left already
-        _deciding_failed(parts, error)
-    else:
-        parts.record(view, decision)
-
-
-async def _decide_in_shadow_late(parts: RouteParts, view: MessageView) -> None:
-    try:
-        evidence = await parts.lookup(view)
-        parts.record(view, parts.decide(view, evidence, parts.now()))
-    except Exception as error:  # noqa: BLE001 - the message has left already
-        _deciding_failed(parts, error)
-
-
 def _deciding_failed(parts: RouteParts, error: Exception) -> None:
-    """Tell of our own fault by its kind and place; never by its text, which may quote the message."""
-    parts.metrics.decision_errors.count("exception")
-    parts.log.event(DECIDING_FAILED, route=parts.options.name, **describe_error(error))
+    tell_deciding_failed(parts.options.name, parts.metrics, parts.log, error)

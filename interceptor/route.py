@@ -29,6 +29,7 @@ from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision, OrderDecision, decide_message
 from interceptor.decision.report import order_json
+from interceptor.decision.study_verdict import StudyOrder, StudyVerdicts
 from interceptor.delivery.destination import Destination
 from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
@@ -44,6 +45,7 @@ from interceptor.message.group import is_order_message
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 from interceptor.pipeline import CustodyKind, RouteOptions, RouteParts
+from interceptor.shadow import ShadowDecisions, ShadowParts, tell_deciding_failed
 from interceptor.telemetry.events import BREAKER_OPENED, NOTICE_FAILED, ORDER_ESCALATED, ROUTE_MODE_CHANGED, EventLog
 from interceptor.telemetry.label import NoticeResult
 from interceptor.telemetry.metrics import Metrics
@@ -180,18 +182,32 @@ def build_route(wiring: RouteWiring) -> Route:
             wiring.note_study(MessageView(inbound.raw))
         return result
 
+    evidence_at_first = NO_EVIDENCE if wiring.ask is None else None
+    record, metrics = _record(wiring, decider), wiring.metrics.routes[name]
+    shadow = ShadowParts(
+        decide=decider.decide,
+        lookup=turn.lookup,
+        evidence_at_first=evidence_at_first,
+        record=record,
+        spawn=wiring.spawn,
+        now=wiring.now,
+        failed=partial(tell_deciding_failed, name, metrics, wiring.log),
+    )
     parts = RouteParts(
         options=_options(wiring),
         filler=wiring.destination,
         custody=wiring.custody,
         decide=decider.decide,
         lookup=turn.lookup,
-        evidence_at_first=NO_EVIDENCE if wiring.ask is None else None,
+        evidence_at_first=evidence_at_first,
         mode=turn.mode,
         no_hold=wiring.gate.no_hold,
         take_turn=take,
         count=lambda decision: _count(wiring, decision),
-        record=_record(wiring, decider),
+        record=record,
+        studies=StudyVerdicts(wiring.content),
+        record_study=_record_study(wiring),
+        shadow=ShadowDecisions(shadow),
         quarantine=lambda reason, raw: wiring.recorder.quarantine(name, reason, raw),
         spawn=wiring.spawn,
         give_up=wiring.give_up,
@@ -199,7 +215,7 @@ def build_route(wiring: RouteWiring) -> Route:
         new_control_id=lambda: next(control_ids),
         count_annotation_refused=wiring.destination.metrics.annotations_refused.inc,
         note_patient=note_patient,
-        metrics=wiring.metrics.routes[name],
+        metrics=metrics,
         log=wiring.log,
     )
 
@@ -258,6 +274,18 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
         )
         if kept:
             wiring.recorder.record(kept)
+
+    return record
+
+
+def _record_study(wiring: RouteWiring) -> Callable[[StudyOrder], None]:
+    """What `_record` does with an order that is plainly of another part of the body: nothing of it is kept."""
+    orders = wiring.metrics.routes[wiring.name].orders
+
+    def record(study: StudyOrder) -> None:
+        decision = study.decision
+        orders.count(decision.disposition.word, decision.findings[0].reason)
+        wiring.custody.passed.note(study.order_key, study.order_control)
 
     return record
 

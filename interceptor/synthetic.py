@@ -29,7 +29,7 @@ from interceptor.pipeline import CustodyKind, Passage, RouteParts
 from interceptor.route import Route
 from interceptor.telemetry.events import SYNTHETIC_FAILED, EventLog
 from interceptor.telemetry.metrics import MetricLabels, Metrics, SyntheticMetrics
-from interceptor.transport.exchange import Answer, AnswerStatus, Request
+from interceptor.transport.exchange import Answer, AnswerStatus, Outgoing
 from interceptor.wire.commit_block import MllpCommitAck
 from interceptor.wire.decoder import FrameDecoder
 from interceptor.wire.frame import Frame, FrameOptions, encode_frame
@@ -76,7 +76,7 @@ class _OwnFiller:
     def __init__(self, parts: RouteParts) -> None:
         self._parts = parts
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Outgoing) -> None:
         header = read_header(request.content)
         control_id, at = self._parts.new_control_id(), self._parts.now()
         raw = build_acknowledgment(header, AckCode.APPLICATION_ACCEPT, control_id=control_id, at=at)
@@ -84,7 +84,7 @@ class _OwnFiller:
             Answer(status=AnswerStatus.ANSWERED, raw=raw, acknowledgment=read_acknowledgment(raw), sent=True)
         )
 
-    def withdraw(self, request: Request) -> bool:
+    def withdraw(self, request: Outgoing) -> bool:
         del request
         return False
 
@@ -100,6 +100,9 @@ class _OwnLine:
 
     def send(self, content: bytes) -> None:
         self.answer = content
+
+    def send_block(self, block: bytes) -> None:
+        raise AssertionError("an answer of our own filler has no block")
 
     def send_commit(self, commit: MllpCommitAck) -> None:
         """A commit block says nothing about deciding."""

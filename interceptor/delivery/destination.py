@@ -17,9 +17,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
-from interceptor.message.acknowledgment import AckCode, Acknowledgment, read_acknowledgment
+from interceptor.message.acknowledgment import AckCode, Acknowledgment, accepts, read_acknowledgment
 from interceptor.message.header import peek_header
 from interceptor.telemetry.events import (
     ACKNOWLEDGMENT_MISMATCHED,
@@ -30,7 +31,7 @@ from interceptor.telemetry.events import (
 )
 from interceptor.telemetry.metrics import DestinationMetrics
 from interceptor.transport.client import ClientConnection
-from interceptor.transport.exchange import Answer, AnswerStatus, Request
+from interceptor.transport.exchange import Answer, AnswerStatus, Outgoing
 from interceptor.transport.options import ConnectionEnd
 from interceptor.wire.frame import Frame, FramingError
 
@@ -75,7 +76,8 @@ class Destination:
         self.metrics = metrics
         self.connect = connect
         self.jitter = jitter
-        self._queue: deque[Request] = deque()
+        self._queue: deque[Outgoing] = deque()
+        self._queue_timer: asyncio.TimerHandle | None = None
         self._lines = tuple(Line(self, index) for index in range(options.connections_max))
         self._idle: list[Line] = []
         self._connected_count = 0
@@ -103,25 +105,27 @@ class Destination:
                 for line in self._lines:
                     group.create_task(line.run(), name=f"line-{self.options.name}-{line.index}")
         finally:
+            if self._queue_timer is not None:
+                self._queue_timer.cancel()
             while self._queue:
                 self._end_unsent(self._queue.popleft())
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Outgoing) -> None:
         """Send *request* on the next free connection; answers come by its callback."""
         if self._idle and not self._queue:
             self._idle.pop().send(request)
             return
-        loop = asyncio.get_running_loop()
-        request.queue_timer = loop.call_later(self.options.ack_timeout_seconds, self._expire, request)
+        request.queued_at = monotonic()
         self._queue.append(request)
+        if self._queue_timer is None:
+            self._set_queue_timer(self.options.ack_timeout_seconds)
         self._want_line()
 
-    def withdraw(self, request: Request) -> bool:
+    def withdraw(self, request: Outgoing) -> bool:
         """Take back a request that no connection has taken; True when it was still here. Its callback stays silent."""
         if request not in self._queue:
             return False
         self._queue.remove(request)
-        _stop_timer(request)
         request.is_done = True
         return True
 
@@ -155,7 +159,6 @@ class Destination:
         """Give *line* the next waiting message, or remember that it is idle."""
         while self._queue:
             request = self._queue.popleft()
-            _stop_timer(request)
             if not request.is_done:
                 line.send(request)
                 return
@@ -174,22 +177,23 @@ class Destination:
                 self._queue.remove(request)
                 self._end_unsent(request)
 
-    def _expire(self, request: Request) -> None:
-        if self.withdraw(request):
-            request.is_done = False
-            self._end_unsent(request)
+    def _set_queue_timer(self, seconds: float) -> None:
+        self._queue_timer = asyncio.get_running_loop().call_later(seconds, self._expire)
 
-    def _end_unsent(self, request: Request) -> None:
-        _stop_timer(request)
+    def _expire(self) -> None:
+        """End what has waited too long; one timer, for the first in the queue is always the first to be due."""
+        self._queue_timer = None
+        seconds, now = self.options.ack_timeout_seconds, monotonic()
+        # The loop may call a timer early by its clock's resolution.
+        while self._queue and now - self._queue[0].queued_at >= seconds - 0.001:
+            self._end_unsent(self._queue.popleft())
+        if self._queue and self._queue_timer is None:
+            self._set_queue_timer(self._queue[0].queued_at + seconds - now)
+
+    def _end_unsent(self, request: Outgoing) -> None:
         if not request.is_done:
             request.is_done = True
             request.on_answer(Answer(status=AnswerStatus.UNREACHABLE, sent=False))
-
-
-def _stop_timer(request: Request) -> None:
-    if request.queue_timer is not None:
-        request.queue_timer.cancel()
-        request.queue_timer = None
 
 
 class Line:
@@ -199,16 +203,17 @@ class Line:
         """Line 0 connects at once and stays; the others when messages wait."""
         self.index = index
         self._destination = destination
+        self._metrics = destination.metrics
+        self._accepted = destination.metrics.acks.child(AckCode.APPLICATION_ACCEPT)
         self._wanted = asyncio.Event()
         self._lost = asyncio.Event()
         self._connection: ClientConnection | None = None
-        self._request: Request | None = None
+        self._request: Outgoing | None = None
         self._answers_left = 0
         self._sent_at = 0.0
-        self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._is_trusted = False
-        self._unawaited: dict[bytes, Request] = {}
+        self._unawaited: dict[bytes, Outgoing] = {}
 
     async def run(self) -> None:
         """Connect, stay until lost, pause, connect again; until cancelled."""
@@ -235,27 +240,38 @@ class Line:
         self._wanted.set()
         return True
 
-    def send(self, request: Request) -> None:
+    def send(self, request: Outgoing) -> None:
         """Write *request*; its answer, or the end of its wait, comes by its callback."""
         connection = self._connection
         assert connection is not None
         assert self._request is None
-        loop = asyncio.get_running_loop()
         self._request = request
         self._answers_left = request.answer_count
-        self._sent_at = loop.time()
-        self._deadline = self._sent_at + self._destination.options.ack_timeout_seconds
-        self._destination.metrics.in_flight.inc()
-        connection.send(request.content)
+        self._sent_at = monotonic()
+        self._metrics.in_flight.value += 1
+        if request.block is not None:
+            connection.send_block(request.block)
+        else:
+            connection.send(request.content)
         if request.answer_count == 0:
             # Not at once: a long queue of such messages would end in deep recursion.
-            loop.call_soon(self._finish_unanswered, request)
+            asyncio.get_running_loop().call_soon(self._finish_unanswered, request)
         elif self._timer is None:
-            self._timer = loop.call_at(self._deadline, self._check_deadline)
+            self._set_timer(self._destination.options.ack_timeout_seconds)
 
     def frame_received(self, frame: Frame) -> None:
         """Take what the filler sent: the answer that is waited for, or something else."""
-        metrics = self._destination.metrics
+        request = self._request
+        control_id = request.control_id if request is not None else None
+        if request is None or control_id is None or frame.truncated or not accepts(frame.content, control_id):
+            self._receive_other(frame)
+            return
+        self._accepted.value += 1
+        self._take_answer(frame, Acknowledgment(AckCode.APPLICATION_ACCEPT, control_id), request)
+
+    def _receive_other(self, frame: Frame) -> None:
+        """`frame_received` for all that is not a plain AA for the message under way."""
+        metrics = self._metrics
         acknowledgment = None if frame.truncated else read_acknowledgment(frame.content)
         if acknowledgment is None:
             if not frame.truncated and peek_header(frame.content) is not None:
@@ -275,12 +291,16 @@ class Line:
             self._destination.log.event(ACKNOWLEDGMENT_MISMATCHED, destination=name, reason=reason)
             self._drop(AnswerStatus.MISMATCHED)
             return
-        self._is_trusted = True
         metrics.acks.count(acknowledgment.code.value)
-        metrics.ack_seconds.observe(asyncio.get_running_loop().time() - self._sent_at)
+        self._take_answer(frame, acknowledgment, request)
+
+    def _take_answer(self, frame: Frame, acknowledgment: Acknowledgment, request: Outgoing) -> None:
+        """Give the message under way its answer."""
+        self._is_trusted = True
+        self._metrics.ack_seconds.observe(monotonic() - self._sent_at)
         self._answers_left -= 1
         more = self._answers_left > 0 and acknowledgment.code is AckCode.COMMIT_ACCEPT
-        answer = Answer(status=AnswerStatus.ANSWERED, raw=frame.content, acknowledgment=acknowledgment, final=not more)
+        answer = Answer(AnswerStatus.ANSWERED, frame.content, acknowledgment, final=not more, block=frame.block)
         if more:
             request.on_answer(answer)
             return
@@ -348,23 +368,27 @@ class Line:
         self._timer = None
         if self._request is None:
             return
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._deadline:
-            self._timer = loop.call_at(self._deadline, self._check_deadline)
+        options = self._destination.options
+        left = self._sent_at + options.ack_timeout_seconds - monotonic()
+        # The loop may call a timer early by its clock's resolution.
+        if left > 0.001:
+            self._set_timer(left)
             return
         self._destination.metrics.ack_timeouts.inc()
-        options = self._destination.options
         self._destination.log.event(
             ACKNOWLEDGMENT_TIMED_OUT, destination=options.name, waited_seconds=options.ack_timeout_seconds
         )
         self._drop(AnswerStatus.TIMED_OUT)
 
-    def _finish_unanswered(self, request: Request) -> None:
+    def _set_timer(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check_deadline)
+
+    def _finish_unanswered(self, request: Outgoing) -> None:
         if self._request is request:
             self._remember(request)
             self._finish(Answer(status=AnswerStatus.NOT_EXPECTED))
 
-    def _remember(self, request: Request) -> None:
+    def _remember(self, request: Outgoing) -> None:
         """An answer to *request* may still come, and would then be no other message's."""
         if not request.control_id:
             return
@@ -377,7 +401,7 @@ class Line:
         request = self._request
         assert request is not None
         self._request = None
-        self._destination.metrics.in_flight.dec()
+        self._metrics.in_flight.value -= 1
         request.is_done = True
         if self._connection is not None:
             self._destination.line_free(self)

@@ -22,7 +22,7 @@ from hashlib import sha256
 
 from interceptor.action.lifecycle import OPEN_STATES, LifecycleEvent
 from interceptor.context.order_set import set_key
-from interceptor.journal.order_index import ENDED_COUNT_MAX, ENDED_STATES, OpenOrder, OrderIndex, order_keys_of
+from interceptor.journal.order_index import ENDED_COUNT_MAX, ENDED_STATES, OpenOrder, OrderIndex
 from interceptor.journal.passed_order import PassedOrders
 from interceptor.journal.port import (
     AlreadyTaken,
@@ -84,14 +84,16 @@ class Custody:
 
     # Questions.
 
-    def concerns(self, view: MessageView) -> bool:
-        """Whether a message is about an order that is ours, or was taken before."""
+    def concerns(self, raw: bytes, order_keys: Callable[[], Iterable[str]]) -> bool:
+        """Whether a message is about an order that is ours, or was taken before.
+
+        *order_keys* reads the keys of its orders; not called while nothing is ours.
+        """
         if not self.index and not self._turn_counts:
             return False
-        keys = order_keys_of(view)
-        if any(self.index.knows(key) or key in self._turn_counts for key in keys):
+        if any(self.index.knows(key) or key in self._turn_counts for key in order_keys()):
             return True
-        return self.index.has_taken(sha256(view.raw).digest())
+        return self.index.has_taken(sha256(raw).digest())
 
     def knows_open(self, order_keys: Iterable[str]) -> bool:
         """Whether a message about any of these orders would do harm by passing us by: it waits here, or is queued."""

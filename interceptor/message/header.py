@@ -22,6 +22,7 @@ HEADER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
 
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _WIDE_STARTS = (b"\xff\xfe", b"\xfe\xff", b"M\x00S\x00", b"\x00M\x00S")
+_USUAL_START = b"MSH|^~\\&|"
 _BLANK = b" \t\r\n"
 _HEADER_START = re.compile(rb"(?:\A|[\r\n])[ \t]*(MSH[^A-Za-z0-9\r\n])")
 _NO_FIELD = b""
@@ -211,6 +212,27 @@ def read_header(raw: bytes) -> Header:
         return apart
     masking = masking_for(line, read_charset(header.charset_names))
     return Header(split_outside(line, separator, masking), encoding, start, end)
+
+
+def peek_usual_fields(raw: bytes) -> list[bytes] | None:
+    r"""The fields of a usual MSH: it comes first, has the delimiters `|^~\&`, ends with CR and is plain ASCII.
+
+    Indexed as a split gives them: MSH-n at n - 1. None for any other, which `read_header` may read all the same. About
+    one microsecond.
+    """
+    if not raw.startswith(_USUAL_START):
+        return None
+    line = raw[: raw.find(b"\r")]
+    if len(line) == len(raw) - 1 or not line.isascii() or _ESCAPE in line or b"\n" in line:
+        return None
+    return line.split(b"|")
+
+
+def usual_header(fields: list[bytes]) -> Header:
+    """The header that `peek_usual_fields` found."""
+    encoding = parse_encoding(b"|", fields[1])
+    assert encoding is not None
+    return Header(fields, encoding, 0, sum(map(len, fields)) + len(fields) - 1)
 
 
 def peek_header(raw: bytes) -> Header | None:

@@ -1,7 +1,7 @@
 """The asyncio Protocol beneath an MLLP connection: bytes to frames, deadlines, backpressure, an orderly end.
 
-A message that comes in one read costs one call to the decoder and one to the handler: no task, no stream
-reader, no timer.
+A message that comes whole and alone in one read, as nearly all do, costs one call to the decoder and one to the
+handler, and can be sent on as the very bytes that came: no task, no stream reader, no timer, no copy of its frame.
 
 Failures:
     The peer stops inside a frame, or never reads: its deadline ends the connection.
@@ -20,7 +20,7 @@ from interceptor.transport.connection import ConnectionHandler, MllpConnection
 from interceptor.transport.deadline import Deadline, Deadlines
 from interceptor.transport.options import ConnectionEnd, ConnectionOptions, TransportCounters
 from interceptor.transport.tls import is_certificate_refusal
-from interceptor.transport.watch import OpenFrameWatch, ToleranceTally, WriteWatch
+from interceptor.transport.watch import IdleWatch, OpenFrameWatch, ToleranceTally, WriteWatch
 from interceptor.wire.decoder import FrameDecoder
 from interceptor.wire.frame import Frame, FramingError
 
@@ -47,23 +47,21 @@ class MllpProtocol(asyncio.Protocol):
         lost: Callable[[MllpConnection], None] | None = None,
     ) -> None:
         """*opened* gives the handler of a new connection, None to refuse it; *lost* is told of those not refused."""
-        self._options = options
-        self._counters = counters
+        self._options, self._counters = options, counters
         self._is_inbound = is_inbound
-        self._opened = opened
-        self._lost = lost
+        self._opened, self._lost = opened, lost
         self._decoder = FrameDecoder(options.frame)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._loop, self._deadline_passed)
         self._phase = _Phase.OPEN
         self._handler: ConnectionHandler | None = None
         self._is_blank = True
-        self._is_delivering = False
-        self._is_paused = False
+        self._is_delivering = self._is_paused = False
         self._is_write_blocked = False
         self._is_reading = True
         self._has_peer_closed = False
         self._open_frame = OpenFrameWatch(self._decoder, self._deadlines, options, self._loop)
+        self._idle = IdleWatch(self._deadlines, options.idle_timeout_seconds)
         # Frames delivered and not answered yet; only an inbound connection owes answers.
         self._owed_count = 0
         self._tolerances = ToleranceTally(self._decoder, counters.tolerated)
@@ -81,16 +79,22 @@ class MllpProtocol(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=self._options.write_buffer_size_max)
         self._counters.connection_opened()
-        self._touch()
+        self._idle.begin()
 
     def data_received(self, data: bytes) -> None:
         """Deliver the frames that *data* completes."""
         self._is_blank = False
         if self._phase is not _Phase.OPEN:
             return
-        self._decoder.receive_data(data)
-        self._deliver()
-        self._touch()
+        self._idle.is_active = True
+        frame = None if self._is_paused or self._is_delivering else self._decoder.take_whole(data)
+        if frame is None:
+            self._decoder.receive_data(data)
+            self._deliver()
+            return
+        assert self._handler is not None
+        self._owed_count += self._is_inbound
+        self._handler.frame_received(frame)
 
     def eof_received(self) -> bool:
         """The peer will send no more: deliver what is complete, finish answering. True keeps our side open."""
@@ -135,8 +139,10 @@ class MllpProtocol(asyncio.Protocol):
         if self._phase is _Phase.CLOSING or self._phase is _Phase.ENDED:
             return
         self._transport.write(data)
-        self._written.add(len(data))
-        self._touch()
+        self._written.sent_size += len(data)
+        if not self._written.is_watching:
+            self._written.begin()
+        self._idle.is_active = True
         if self._owed_count:
             self._owed_count -= answered
         if self._phase is _Phase.FINISHING:
@@ -238,11 +244,6 @@ class MllpProtocol(asyncio.Protocol):
         if self._owed_count == 0:
             self.close()
 
-    def _touch(self) -> None:
-        """Move the idle deadline."""
-        if self._options.idle_timeout_seconds and self._phase is _Phase.OPEN:
-            self._deadlines.set(Deadline.IDLE, self._options.idle_timeout_seconds)
-
     def _set_reading(self) -> None:
         """Read exactly when nobody asked us not to; while closing always, to throw away and see the end."""
         if self._has_peer_closed or self._transport.is_closing():
@@ -270,9 +271,8 @@ class MllpProtocol(asyncio.Protocol):
                     self.end = ConnectionEnd.WRITE_TIMEOUT
                     self.abort()
             case Deadline.IDLE:
-                if self._owed_count:
-                    self._touch()
-                else:
+                self._idle.is_active |= self._owed_count > 0
+                if self._idle.is_idle():
                     self.end = ConnectionEnd.IDLE_TIMEOUT
                     self.close()
             case Deadline.FINISH:

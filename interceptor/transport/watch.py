@@ -82,10 +82,53 @@ class OpenFrameWatch:
         return False
 
 
+class IdleWatch:
+    """Notices a peer with whom nothing is exchanged, by looking some times in each `timeout_seconds`.
+
+    Looking costs nothing while there is traffic: a byte in or out is one attribute set, not a moved deadline.
+    """
+
+    __slots__ = ("_deadlines", "_quiet_count", "_timeout_seconds", "is_active")
+
+    LOOKS = 8
+    """Looks in one timeout: the peer is found idle after one to one and an eighth of it."""
+
+    def __init__(self, deadlines: Deadlines, timeout_seconds: float) -> None:
+        """*timeout_seconds* of 0 watches nothing."""
+        self._deadlines = deadlines
+        self._timeout_seconds = timeout_seconds
+        self._quiet_count = 0
+        self.is_active = True
+        """Set by whoever reads or writes."""
+
+    def begin(self) -> None:
+        """Look from now on."""
+        if self._timeout_seconds:
+            self._deadlines.set(Deadline.IDLE, self._timeout_seconds / self.LOOKS)
+
+    def is_idle(self) -> bool:
+        """Take a passed idle deadline; True when nothing was exchanged for the whole timeout."""
+        self._quiet_count = 0 if self.is_active else self._quiet_count + 1
+        self.is_active = False
+        if self._quiet_count >= self.LOOKS:
+            return True
+        self.begin()
+        return False
+
+
 class WriteWatch:
     """Notices a peer that takes no bytes, by looking twice in each `timeout_seconds` while bytes wait for it."""
 
-    __slots__ = ("_deadlines", "_flushed_at", "_flushed_size", "_loop", "_sent_size", "_timeout_seconds", "_transport")
+    __slots__ = (
+        "_deadlines",
+        "_flushed_at",
+        "_flushed_size",
+        "_loop",
+        "_timeout_seconds",
+        "_transport",
+        "is_watching",
+        "sent_size",
+    )
 
     def __init__(
         self,
@@ -99,30 +142,32 @@ class WriteWatch:
         self._deadlines = deadlines
         self._timeout_seconds = timeout_seconds
         self._loop = loop
-        self._sent_size = 0
         self._flushed_size = -1
         self._flushed_at = 0.0
+        self.sent_size = 0
+        """Bytes given to the transport so far; whoever writes adds them, and begins the watch where none is."""
+        self.is_watching = not timeout_seconds
 
-    def add(self, size: int) -> None:
-        """Note *size* bytes given to the transport."""
-        self._sent_size += size
-        if self._timeout_seconds and not self._deadlines.stands(Deadline.WRITE):
-            self._deadlines.set(Deadline.WRITE, self._timeout_seconds / 2)
+    def begin(self) -> None:
+        """Look from now on, until nothing waits."""
+        self.is_watching = True
+        self._deadlines.set(Deadline.WRITE, self._timeout_seconds / 2)
 
     def is_stalled(self) -> bool:
         """Take a passed write deadline; True when the peer took nothing for the whole timeout."""
         unsent_size = self._transport.get_write_buffer_size()
         if unsent_size == 0:
             self._flushed_size = -1
+            self.is_watching = False
             return False
         now = self._loop.time()
-        flushed_size = self._sent_size - unsent_size
+        flushed_size = self.sent_size - unsent_size
         if flushed_size != self._flushed_size:
             self._flushed_size = flushed_size
             self._flushed_at = now
         elif now - self._flushed_at >= self._timeout_seconds - 0.001:
             return True
-        self._deadlines.set(Deadline.WRITE, self._timeout_seconds / 2)
+        self.begin()
         return False
 
 

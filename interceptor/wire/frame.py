@@ -7,7 +7,7 @@ Nothing here reads a stream; `decoder.py` does, in these words.
 Source: HL7 v2 Transport Specification: MLLP, Release 1, block format.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 START_BLOCK = 0x0B
@@ -17,6 +17,9 @@ CARRIAGE_RETURN = 0x0D
 _START = bytes((START_BLOCK,))
 _END = bytes((END_BLOCK,))
 _END_AND_RETURN = bytes((END_BLOCK, CARRIAGE_RETURN))
+
+BLOCK_SIZE = 3
+"""Bytes of a block that are not its content: VT, FS and CR."""
 
 FRAME_SIZE_MAX = 16 * 1024 * 1024
 """Default limit of one message, bytes. The largest frame in the corpus is 66 KB; scanned PDFs in ORU reach 10 MiB."""
@@ -107,20 +110,23 @@ class FrameOptions:
             raise ValueError("frame_size_max must be at least 1 and skipped_size_max at least 0")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Frame:
-    """One MLLP block, as received.
+    """One MLLP block, as received. A value: nobody changes it (a frozen class costs twice the time to make one).
 
     Attributes:
         content: The bytes between VT and FS, unchanged.
         tolerated: What was tolerated to read it, in the order met. START_INSIDE_FRAME on a frame that is
             not truncated means: it began inside another frame, so it may be the second half of a message.
         truncated: A VT ended it. For quarantine; never acknowledged positively, never joined with the next.
+        block: The very bytes that were received, VT and FS CR included, where the frame came whole and alone in one
+            read: they can be sent on as they are. None otherwise.
     """
 
     content: bytes
     tolerated: tuple[Tolerance, ...] = ()
     truncated: bool = False
+    block: bytes | None = field(default=None, compare=False, repr=False)
 
 
 def encode_frame(content: bytes) -> bytes:

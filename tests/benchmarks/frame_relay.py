@@ -23,14 +23,14 @@ class Side:
     def __init__(self, connection: MllpConnection | None) -> None:
         self.connection = connection
         self.other: MllpConnection | None = None
-        self.early: list[bytes] = []
+        self.early: list[Frame] = []
 
     def frame_received(self, frame: Frame) -> None:
         """Send it on the other side, or keep it until there is one."""
         if self.other is None:
-            self.early.append(frame.content)
+            self.early.append(frame)
         else:
-            self.other.send(frame.content)
+            _send(self.other, frame)
 
     def framing_failed(self, error: FramingError) -> None:
         """The load generator sends no bad frames."""
@@ -39,6 +39,13 @@ class Side:
         """Close the other side."""
         if self.other is not None:
             self.other.close()
+
+
+def _send(connection: MllpConnection, frame: Frame) -> None:
+    if frame.block is not None:
+        connection.send_block(frame.block)
+    else:
+        connection.send(frame.content)
 
 
 async def relay(filler_port: int) -> None:
@@ -50,8 +57,8 @@ async def relay(filler_port: int) -> None:
         filler = Side(None)
         filler.other = placer.connection
         placer.other = await connect("127.0.0.1", filler_port, handler=filler, options=options)
-        for content in placer.early:
-            placer.other.send(content)
+        for frame in placer.early:
+            _send(placer.other, frame)
 
     async with asyncio.TaskGroup() as group:
 

@@ -48,10 +48,10 @@ async def test_a_message_about_an_order_is_ours_after_a_restart_exactly_when_it_
     cancel = MessageView(said("A1", "CA", "later"))
     async with ward(tmp_path) as place:
         await in_state(place, "A1", state)
-        before = place.custody.concerns(cancel)
+        before = place.concerns(cancel)
         assert before is (state is not OrderState.DELIVERED)
     async with ward(tmp_path) as place:
-        assert place.custody.concerns(cancel) is before
+        assert place.concerns(cancel) is before
 
 
 @pytest.mark.hazard("H4")
@@ -64,11 +64,11 @@ async def test_an_old_end_says_nothing_once_the_order_was_placed_again_and_deliv
         ended = await in_state(place, "A1", state)
         await place.take(said("A1", "NW", "again", word="PASS"))
         await place.deliver()
-        assert not place.custody.concerns(cancel)
+        assert not place.concerns(cancel)
         await place.desk["held_comment"]({"entry": ended, "actor": "ann", "comment": "about the old one"})
-        assert not place.custody.concerns(cancel)
+        assert not place.concerns(cancel)
     async with ward(tmp_path) as place:
-        assert not place.custody.concerns(cancel)
+        assert not place.concerns(cancel)
 
 
 async def test_a_queued_message_of_no_order_of_ours_still_keeps_its_place(tmp_path: Path) -> None:

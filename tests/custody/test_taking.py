@@ -159,7 +159,7 @@ async def test_a_resend_after_its_order_was_released_is_still_known(tmp_path: Pa
         await place.act("held_release", "A1")
         await place.deliver()
         assert isinstance(await place.receive(raw), AlreadyTaken)
-        assert place.custody.concerns(MessageView(raw))
+        assert place.concerns(MessageView(raw))
         assert len(place.arrived) == 1
 
 
@@ -192,7 +192,7 @@ async def test_with_a_full_disk_nothing_is_taken_and_what_we_have_can_still_leav
             await place.receive(new_order("A2", "HOLD"))
         assert refused.value.reason is JournalReason.FULL
         assert [order.order_key for order in place.custody.index.orders()] == ["A1^EPIC"]
-        assert not place.custody.concerns(MessageView(new_order("A2", "HOLD", mark="2")))
+        assert not place.concerns(MessageView(new_order("A2", "HOLD", mark="2")))
         assert isinstance(await place.receive(new_order("A3", "PASS")), PassOn)
         await place.act("held_release", "A1")
         assert len(await place.deliver()) == 1
@@ -210,15 +210,15 @@ async def test_a_message_that_is_taken_says_whether_it_concerns_us(tmp_path: Pat
     """What the pipeline asks before anything else, for an order before, in and after our custody."""
     follow_up = MessageView(new_order("A1", "HOLD", control="CA"))
     async with ward(tmp_path) as place:
-        assert not place.custody.concerns(follow_up)
+        assert not place.concerns(follow_up)
         await place.take(new_order("A1", "HOLD"))
-        assert place.custody.concerns(follow_up)
+        assert place.concerns(follow_up)
         assert place.custody.knows_open(["A1^EPIC"])
         await place.act("held_release", "A1")
-        assert place.custody.concerns(follow_up), "it waits in the outbox"
+        assert place.concerns(follow_up), "it waits in the outbox"
         assert place.custody.knows_open(["A1^EPIC"])
         await place.deliver()
-        assert not place.custody.concerns(follow_up)
+        assert not place.concerns(follow_up)
         assert not place.custody.knows_open(["A1^EPIC"])
 
 
@@ -226,13 +226,13 @@ async def test_while_a_message_has_its_turn_another_about_its_order_does_not_pas
     cancel = MessageView(new_order("A1", "HOLD", control="CA"))
     async with ward(tmp_path) as place:
         async with place.custody.turn(("A1^EPIC",)):
-            assert place.custody.concerns(cancel)
-        assert not place.custody.concerns(cancel)
+            assert place.concerns(cancel)
+        assert not place.concerns(cancel)
 
 
 async def test_an_exception_in_a_turn_leaves_nothing_behind(tmp_path: Path) -> None:
     async with ward(tmp_path) as place:
         with pytest.raises(KeyError):
             await place.receive(new_order("A1", "UNKNOWN WORD"))
-        assert not place.custody.concerns(MessageView(new_order("A1", "PASS")))
+        assert not place.concerns(MessageView(new_order("A1", "PASS")))
         assert isinstance(await place.receive(new_order("A1", "HOLD")), Taken)

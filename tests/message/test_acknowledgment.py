@@ -15,6 +15,7 @@ from interceptor.message.acknowledgment import (
     AckMode,
     ErrorDetail,
     accept_mode,
+    accepts,
     build_acknowledgment,
     read_acknowledgment,
 )
@@ -33,6 +34,26 @@ VALIDATED = ["2.3.1", "2.4", "2.5", "2.5.1"]
 def order(version: str = "2.5.1", *, kind: str = "ORM^O01", control_id: str = "MSG-1", rest: str = "") -> MessageView:
     header = f"MSH|^~\\&|EHR^1.2^ISO|HOSP|RIS|RAD|20260105||{kind}|{control_id}|P|{version}{rest}\r"
     return MessageView((header + "PID|1||4711\r").encode("latin-1"))
+
+
+_PARTS = [b"MSH|^~\\&|", b"MSH|", b"\r", b"\n", b"MSA|", b"AA|", b"AE|", b"M1", b"M12", b"|", b"x", b"ERR|"]
+
+
+@given(
+    raw=st.lists(st.sampled_from(_PARTS), max_size=14).map(b"".join), control_id=st.sampled_from([b"M1", b"M12", b""])
+)
+def test_an_acceptance_seen_at_a_glance_is_what_reading_it_gives(raw: bytes, control_id: bytes) -> None:
+    for tried in (raw, b"MSH|^~\\&|a\r" + raw, b"MSH|^~\\&|a\rMSA|AA|" + control_id + b"\r" + raw):
+        if accepts(tried, control_id):
+            assert read_acknowledgment(tried) == (AckCode.APPLICATION_ACCEPT, control_id, "", None, "")
+
+
+@pytest.mark.hazard("H22")
+@pytest.mark.parametrize("answered", [b"M12", b"M", b"m1", b"M1 ", b"", b"M1|Message accepted"])
+def test_only_the_very_control_id_is_accepted_at_a_glance(answered: bytes) -> None:
+    raw = b"MSH|^~\\&|RIS|RAD\rMSA|AA|%b\r"
+    assert accepts(raw % b"M1", b"M1")
+    assert not accepts(raw % answered, b"M1")
 
 
 def build(view: MessageView, code: AckCode = AckCode.APPLICATION_ACCEPT, **more: object) -> bytes:

@@ -18,6 +18,7 @@ from interceptor.context.patient import NO_EVIDENCE, PatientEvidence
 from interceptor.decision.message_decision import OrderDecision
 from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.journal.custody import Custody
+from interceptor.journal.order_index import order_keys_of
 from interceptor.journal.port import Entry, EntryChange, EntryId, OutgoingMessage
 from interceptor.journal.release import ReleaseParts, end_of_window, release_change
 from interceptor.journal.sql_journal import SqlJournal
@@ -100,6 +101,10 @@ class Ward:
             for order in result.decision.orders if result.decision is not None else ():
                 self.custody.passed.note(order.order_key, order.order_control)
         return result
+
+    def concerns(self, view: MessageView) -> bool:
+        """Whether a message is about what is ours."""
+        return self.custody.concerns(view.raw, lambda: order_keys_of(view))
 
     async def take(self, raw: bytes) -> Taken:
         """A message that must be taken into custody."""

@@ -88,6 +88,43 @@ def test_every_content_is_a_run_of_the_stream_and_none_overlap(stream: bytes) ->
         offset = found + 1 + len(frame.content)
 
 
+@given(
+    frames=st.lists(st.binary(max_size=8) | st.just(b"MSH|A\r"), max_size=6),
+    noise=ODD_STREAMS,
+    places=st.lists(st.integers(min_value=0), max_size=8),
+    options=OPTIONS,
+)
+@settings(max_examples=400)
+def test_a_read_that_is_one_frame_gives_what_the_general_way_gives(
+    frames: list[bytes], noise: bytes, places: list[int], options: FrameOptions
+) -> None:
+    blocks = [b"\x0b" + content + b"\x1c\r" for content in frames]
+    chunks = [*blocks, *cut(noise, places), *blocks]
+    plain, fast = FrameDecoder(options), FrameDecoder(options)
+    for chunk in chunks:
+        expected, expected_error = take(plain, chunk)
+        whole = fast.take_whole(chunk)
+        if whole is None:
+            found, error = take(fast, chunk)
+        else:
+            found, error = [whole], None
+            assert whole.block is chunk
+        assert (found, error) == (expected, expected_error)
+        assert (fast.open_offset, fast.open_size) == (plain.open_offset, plain.open_size)
+    assert fast.tolerated_counts == plain.tolerated_counts
+
+
+def take(decoder: FrameDecoder, chunk: bytes) -> tuple[list[Frame], tuple[str, int] | None]:
+    decoder.receive_data(chunk)
+    frames: list[Frame] = []
+    try:
+        while (frame := decoder.next_frame()) is not None:
+            frames.append(frame)
+    except FramingError as error:
+        return frames, (error.reason, error.offset)
+    return frames, None
+
+
 def build_long_stream() -> tuple[bytes, list[bytes]]:
     """1,000 messages of 20 to 3,000 bytes, with every tolerated oddity among them."""
     chooser = random.Random(20260105)

@@ -1,0 +1,101 @@
+"""Decisions in shadow mode: made after the message has left, recorded and counted all the same.
+
+In shadow mode every message passes unchanged whatever is decided, so nobody has to wait for the decision. What has
+left is noted here and decided in the same event loop as soon as that has served what came in meanwhile
+(docs/adr/0009).
+
+Failures: a decision that raises is counted and told by its kind; the message has left already. When more wait than
+`WAITING_COUNT_MAX`, the message that comes is decided at once: the placers are slowed down, nothing is left out.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+
+from interceptor.context.extract import EvidenceNeeded
+from interceptor.context.patient import PatientEvidence
+from interceptor.decision.message_decision import MessageDecision
+from interceptor.message.view import MessageView
+from interceptor.telemetry.events import DECIDING_FAILED, EventLog
+from interceptor.telemetry.metrics import RouteMetrics
+from interceptor.telemetry.redaction import describe_error
+
+WAITING_COUNT_MAX = 256
+"""Messages that have left and are not decided: a few milliseconds of work."""
+SLICE_COUNT = 4
+"""Decided before the loop looks at its sockets again: a spine order takes up to some hundred microseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowParts:
+    """What a decision in shadow mode needs; see `pipeline.RouteParts`.
+
+    Attributes:
+        failed: Told of our own exception.
+    """
+
+    decide: Callable[[MessageView, PatientEvidence | None, datetime], MessageDecision]
+    lookup: Callable[[MessageView], Awaitable[PatientEvidence]]
+    evidence_at_first: PatientEvidence | None
+    record: Callable[[MessageView, MessageDecision], None]
+    spawn: Callable[[Coroutine[None, None, None]], None]
+    now: Callable[[], datetime]
+    failed: Callable[[Exception], None]
+
+
+def tell_deciding_failed(route: str, metrics: RouteMetrics, log: EventLog, error: Exception) -> None:
+    """Tell of our own fault by its kind and place; never by its text, which may quote the message."""
+    metrics.decision_errors.count("exception")
+    log.event(DECIDING_FAILED, route=route, **describe_error(error))
+
+
+class ShadowDecisions:
+    """Messages of one route that have left and are still to be decided, in the order they left."""
+
+    def __init__(self, parts: ShadowParts) -> None:
+        self._parts = parts
+        self._waiting: deque[bytes] = deque()
+        self._is_scheduled = False
+
+    def note(self, raw: bytes) -> None:
+        """Decide this order message soon."""
+        self._waiting.append(raw)
+        if len(self._waiting) > WAITING_COUNT_MAX:
+            self._decide(self._waiting.popleft())
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._decide_some)
+
+    def finish(self) -> None:
+        """Decide all that waits, now: another mode begins, or the node ends."""
+        while self._waiting:
+            self._decide(self._waiting.popleft())
+
+    def _decide_some(self) -> None:
+        waiting = self._waiting
+        for _ in range(min(SLICE_COUNT, len(waiting))):
+            self._decide(waiting.popleft())
+        self._is_scheduled = bool(waiting)
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._decide_some)
+
+    def _decide(self, raw: bytes) -> None:
+        parts = self._parts
+        try:
+            view = MessageView(raw)
+            decision = parts.decide(view, parts.evidence_at_first, parts.now())
+            parts.record(view, decision)
+        except EvidenceNeeded:
+            parts.spawn(self._decide_late(MessageView(raw)))
+        except Exception as error:  # noqa: BLE001 - the message has left already
+            parts.failed(error)
+
+    async def _decide_late(self, view: MessageView) -> None:
+        parts = self._parts
+        try:
+            evidence = await parts.lookup(view)
+            parts.record(view, parts.decide(view, evidence, parts.now()))
+        except Exception as error:  # noqa: BLE001 - the message has left already
+            parts.failed(error)
