@@ -38,6 +38,7 @@ PROMISED = [
     "JournalSlow",
     "DiskLow",
     "LoopStalled",
+    "CertExpiring",
     "ConfigReloadFailed",
     "TargetDown",
 ]

@@ -13,8 +13,8 @@ import pytest
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.config.schema import FhirTable, RegistryTable
+from interceptor.config.secret import SecretError
 from interceptor.control.client import request_async
-from interceptor.evidence.fhir_connect import FhirSetupError
 from interceptor.node import Node
 from interceptor.simulate.fhir_record import IDENTIFIER_SYSTEM
 from interceptor.simulate.fhir_server import Fault, SimulatedFhirServer, serving
@@ -280,6 +280,6 @@ async def test_a_person_lists_missed_holds_on_the_command_line(tmp_path: Path) -
 
 
 async def test_a_node_whose_secret_is_missing_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(FhirSetupError, match=r"fhir\.epic\.bearer_token_env: is empty"):
+    with pytest.raises(SecretError, match=r"fhir\.epic\.bearer_token_env: is empty"):
         async with site_of(tmp_path, fhir={"bearer_token_env": "INTERCEPTOR_NO_SUCH_VARIABLE"}):
             pass

@@ -1,4 +1,4 @@
-"""A node with everything switched on that has metrics of its own: two custodies, a feed, the registry, a FHIR server."""
+"""A node with everything switched on that has metrics of its own: two custodies, TLS, a feed, the registry, a FHIR server."""
 
 import asyncio
 import urllib.request
@@ -16,6 +16,7 @@ from interceptor.simulate.fhir_record import IDENTIFIER_SYSTEM
 from interceptor.simulate.fhir_server import SimulatedFhirServer, serving
 from tests.support.fhir import record
 from tests.support.node import Events, Filler, filler, node_of
+from tests.support.site_ca import SiteCa
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -54,12 +55,18 @@ def series_of(page: str) -> dict[Series, float]:
 
 def full_config(folder: Path, *, filler_port: int, fhir_url: str, **tables: Any) -> Config:
     """A configuration with everything; *tables* replace whole tables."""
+    authority = SiteCa(folder / "certificates")
     config: dict[str, Any] = {
         "node": {"data_directory": folder, "drain_seconds": 5.0, "control_socket": folder / "c" / "s"},
         "metrics": {"listen": "127.0.0.1:0"},
         "route": {
             "orders": {"listen": "127.0.0.1:0", "destination": "ris", "mode": "enforce"},
             "stored": {"listen": "127.0.0.1:0", "destination": "ris", "mode": "annotate", "custody": "store"},
+            "secured": {
+                "listen": "127.0.0.1:0",
+                "destination": "ris",
+                "tls": authority.listener_table(authority.issue("interceptor.example")),
+            },
         },
         "destination": {
             "ris": {"address": f"127.0.0.1:{filler_port}", "ack_timeout_seconds": 5.0, "reconnect_seconds_max": 0.5}
