@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,8 @@ from interceptor.cli.node_connection import JSON_OPTION
 from interceptor.cli.terminal import ExitCode, print_json, print_line, printable, refuse
 
 if TYPE_CHECKING:
+    import ssl
+
     from interceptor.transport.connection import MllpConnection
     from interceptor.wire.frame import Frame, FramingError
 
@@ -56,6 +59,9 @@ def send(
     address: str = typer.Argument(metavar="HOST:PORT", help="The MLLP listener."),
     timeout: float = typer.Option(30.0, "--timeout", min=0.1, help="Seconds to wait for each acknowledgment."),
     convert: bool = typer.Option(False, "--cr", help="End segments with CR; without it the bytes stay as they are."),
+    ca_file: Path | None = typer.Option(None, "--ca-file", help="Speak TLS; the listener's authorities, PEM."),
+    certificate_file: Path | None = typer.Option(None, "--certificate-file", help="Our certificate for TLS, PEM."),
+    key_file: Path | None = typer.Option(None, "--key-file", help="Its private key, PEM without passphrase."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Send messages over MLLP and show the answers.
@@ -68,6 +74,7 @@ def send(
 
     try:
         target = parse_address(address)
+        tls = _tls_context(ca_file, certificate_file, key_file)
     except ValueError as error:
         refuse(str(error), code=ExitCode.WRONG_USE)
     messages = read_messages(file)
@@ -75,7 +82,7 @@ def send(
         messages = [_LINE_END.sub(b"\r", raw) for raw in messages]
     try:
         is_sound = asyncio.run(
-            _send_and_print(messages, target.host, target.port, ack_timeout_seconds=timeout, as_json=as_json)
+            _send_and_print(messages, target.host, target.port, ack_timeout_seconds=timeout, as_json=as_json, tls=tls)
         )
     except ConnectError as error:
         refuse(f"{target}: {error}")
@@ -83,11 +90,26 @@ def send(
         raise typer.Exit(ExitCode.NO)
 
 
+def _tls_context(ca: Path | None, certificate: Path | None, key: Path | None) -> "ssl.SSLContext | None":
+    """What to shake hands with; None without any of the files: no TLS."""
+    if ca is None and certificate is None:
+        return None
+    from interceptor.transport.tls import TlsFiles, client_context
+
+    return client_context(TlsFiles(ca_file=ca, certificate_file=certificate, key_file=key))
+
+
 async def _send_and_print(
-    messages: list[bytes], host: str, port: int, *, ack_timeout_seconds: float, as_json: bool
+    messages: list[bytes],
+    host: str,
+    port: int,
+    *,
+    ack_timeout_seconds: float,
+    as_json: bool,
+    tls: "ssl.SSLContext | None",
 ) -> bool:
     is_sound = True
-    async for sent in send_messages(messages, host, port, ack_timeout_seconds=ack_timeout_seconds):
+    async for sent in send_messages(messages, host, port, ack_timeout_seconds=ack_timeout_seconds, tls=tls):
         is_sound = is_sound and not sent.problem
         if as_json:
             print_json(asdict(sent))
@@ -105,7 +127,7 @@ def _describe(sent: Sent) -> str:
 
 
 async def send_messages(
-    messages: list[bytes], host: str, port: int, *, ack_timeout_seconds: float
+    messages: list[bytes], host: str, port: int, *, ack_timeout_seconds: float, tls: "ssl.SSLContext | None" = None
 ) -> AsyncIterator[Sent]:
     """Send messages on one connection, each after the answer to the one before; stops when the connection ends.
 
@@ -118,7 +140,7 @@ async def send_messages(
 
     exchange = _Exchange(ack_timeout_seconds)
     options = ConnectionOptions(frame=FrameOptions(frame_size_max=64 * 1024 * 1024))
-    connection = await connect(host, port, handler=exchange, options=options)
+    connection = await connect(host, port, handler=exchange, options=options, tls=tls)
     try:
         for number, raw in enumerate(messages, start=1):
             sent = await exchange.send(connection, number, raw)
