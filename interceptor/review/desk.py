@@ -26,6 +26,7 @@ from interceptor.journal.port import (
 )
 from interceptor.journal.release import ReleaseParts, notices_of, release_change
 from interceptor.review.reason import read_reason
+from interceptor.review.repeated import carried_out_once, with_request
 from interceptor.telemetry.events import ORDER_RELEASED, ORDER_RETURNED, EventLog
 
 COMMENT_SIZE_MAX = 400
@@ -71,9 +72,9 @@ class Desk:
         commands = {
             "held_list": self.held_list,
             "held_show": self.held_show,
-            "held_release": self.held_release,
-            "held_return": self.held_return,
-            "held_comment": self.held_comment,
+            "held_release": carried_out_once(self.held_release, self._history),
+            "held_return": carried_out_once(self.held_return, self._history),
+            "held_comment": carried_out_once(self.held_comment, self._history),
         }
         return {name: telling_of_the_journal(command) for name, command in commands.items()}
 
@@ -93,7 +94,7 @@ class Desk:
     async def held_show(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """One order with its history and its bytes (decoded for reading only)."""
         entry = await self.entry(arguments)
-        history = await self._journal.audit_rows(entry_id=entry.entry_id)
+        history = await self._history(entry.entry_id)
         return {
             "order": entry_json(entry),
             "decision": dict(entry.decision),
@@ -113,7 +114,7 @@ class Desk:
             at = self._parts.now()
             parts = self._parts.release_parts(entry.route)
             change = await release_change(entry, LifecycleEvent.RELEASED, parts, actor=actor, comment=comment, at=at)
-            change = with_reason_code(change, code)
+            change = with_request(with_reason_code(change, code), arguments)
             answer = await self.apply(change, at)
         waited = round((at - entry.taken_at).total_seconds(), 3)
         self._parts.log.event(
@@ -132,7 +133,9 @@ class Desk:
         entry = await self.entry(arguments)
         async with self._custody.turn((entry.order_key,)):
             entry = await self.waiting(arguments)
-            answer = await self._step(entry, LifecycleEvent.RETURNED_TO_ORDERER, actor, comment, code=code)
+            change = self._step(entry, LifecycleEvent.RETURNED_TO_ORDERER, actor, comment)
+            change = with_request(with_reason_code(change, code), arguments)
+            answer = await self.apply(change, self._parts.now())
         self._parts.log.event(ORDER_RETURNED, entry=entry.entry_id, actor=actor.split(":", 1)[0], reason="returned")
         return answer
 
@@ -143,7 +146,8 @@ class Desk:
             raise ControlError("comment_missing", "there is nothing to write")
         entry = await self.entry(arguments)
         async with self._custody.turn((entry.order_key,)):
-            return await self._step(await self.entry(arguments), LifecycleEvent.COMMENTED, actor, "", comment=comment)
+            change = self._step(await self.entry(arguments), LifecycleEvent.COMMENTED, actor, "", comment=comment)
+            return await self.apply(with_request(change, arguments), self._parts.now())
 
     async def entry(self, arguments: dict[str, Any]) -> Entry:
         """The order that a command is about.
@@ -167,12 +171,13 @@ class Desk:
             raise ControlError("conflict", _already("released", plan.actor, plan.planned_at))
         return entry
 
-    async def _step(
-        self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = "", code: str = ""
-    ) -> Mapping[str, object]:
+    async def _history(self, entry_id: EntryId) -> Sequence[AuditRow]:
+        return await self._journal.audit_rows(entry_id=entry_id)
+
+    def _step(self, entry: Entry, event: LifecycleEvent, actor: str, reason: str, *, comment: str = "") -> EntryChange:
         transition = decide_transition(entry.state, event)
         parts = self._parts.release_parts(entry.route)
-        change = EntryChange(
+        return EntryChange(
             entry_id=entry.entry_id,
             expected_version=entry.version,
             expected_state=entry.state,
@@ -183,7 +188,6 @@ class Desk:
             detail={"code": transition.reason} | ({"comment": comment} if comment else {}),
             outgoing=notices_of(entry, transition.notice, (transition.reason, reason), parts.notice),
         )
-        return await self.apply(with_reason_code(change, code), self._parts.now())
 
     async def apply(self, change: EntryChange, at: datetime) -> Mapping[str, object]:
         """Carry a step out, and say where the order stands then.
@@ -201,7 +205,7 @@ class Desk:
         past = "changed"
         if state not in WAITING_STATES:
             past = _PAST_WORDS[state]
-            history = await self._journal.audit_rows(entry_id=entry_id)
+            history = await self._history(entry_id)
             end = next((row for row in reversed(history) if row.detail.get("from") in WAITING_STATES), None)
             actor, at = (end.actor, end.at) if end is not None else (actor, at)
         return ControlError("conflict", _already(past, actor, at))

@@ -298,3 +298,36 @@ def damage(folder: Path, number: bytes) -> None:
 async def close_under(journal: SqlJournal) -> None:
     """The journal's writer takes no more."""
     await journal._writer.stop()
+
+
+@pytest.mark.fault(43)
+async def test_the_same_request_again_is_told_what_came_of_it_and_changes_nothing(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        await in_state(place, "A1", OrderState.HELD)
+        first = await place.act("held_release", "A1", request="click-1")
+        again = await place.act("held_release", "A1", request="click-1")
+        assert (first["state"], again) == ("queued", {**first, "repeated": True})
+        assert len(await place.leaving()) == 1
+        await place.deliver()
+        assert (await place.act("held_release", "A1", request="click-1"))["repeated"] is True
+
+
+@pytest.mark.fault(43)
+async def test_of_one_request_that_comes_twice_at_once_one_is_carried_out(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        await in_state(place, "A1", OrderState.HELD)
+        async with asyncio.TaskGroup() as group:
+            clicks = [
+                group.create_task(place.act("held_release", "A1", request="click-1", version=1)) for _ in range(2)
+            ]
+        assert sorted(bool(click.result().get("repeated")) for click in clicks) == [False, True]
+        assert len(await place.leaving()) == 1
+
+
+async def test_the_same_word_of_another_person_or_about_another_order_is_another_request(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        await in_state(place, "A1", OrderState.HELD)
+        await in_state(place, "A2", OrderState.HELD)
+        await place.act("held_return", "A1", request="1")
+        assert (await refusal(place.act("held_return", "A1", request="1", actor="bob")))[0] == "conflict"
+        assert "repeated" not in await place.act("held_return", "A2", request="1")
