@@ -2,7 +2,7 @@
 
 In shadow mode every message passes unchanged whatever is decided, so nobody has to wait for the decision. What has
 left is noted here and decided in the same event loop as soon as that has served what came in meanwhile
-(docs/adr/0009).
+(docs/adr/0010).
 
 Failures: a decision that raises is counted and told by its kind; the message has left already. When more wait than
 `WAITING_COUNT_MAX`, the message that comes is decided at once: the placers are slowed down, nothing is left out.
