@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import TYPE_CHECKING
 
 from interceptor.answering import MessagePassage, PlacerSide
 from interceptor.config.schema import Config, FeedTable, RouteTable
-from interceptor.express import Express
 from interceptor.feed import FeedParts, FeedPassage
 from interceptor.line_security import LineGuard
 from interceptor.route import Route
@@ -34,6 +34,7 @@ from interceptor.telemetry.health import Health
 from interceptor.telemetry.label import ConnectionResult
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.telemetry.probe import probe_answerer
+from interceptor.tracing import passages
 from interceptor.transport.connection import MllpConnection
 from interceptor.transport.options import (
     ConnectionEnd,
@@ -45,6 +46,9 @@ from interceptor.transport.options import (
 from interceptor.transport.server import MllpServer, serve
 from interceptor.wire.commit_block import MllpCommitAck, read_commit_block
 from interceptor.wire.frame import Frame, FrameOptions, FramingError, encode_frame
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 Adopted = tuple[socket.socket, ...]
 """Sockets that listen at the address already, of a node that hands over; none binds new ones."""
@@ -248,6 +252,7 @@ async def listen(
     metrics: RouteMetrics,
     health: Health,
     log: EventLog,
+    tracer: "Tracer | None" = None,
     adopted: Adopted = (),
 ) -> AsyncIterator[Listener]:
     """Take placers' connections on a route's address for the length of the block.
@@ -259,7 +264,7 @@ async def listen(
     parts = LineParts(
         name=name,
         pipelined_max=route.parts.options.pipelined_max,
-        passage=Express(route.parts).passage,
+        passage=passages(route.parts, tracer),
         log=log,
         mllp_commit_ack=table.mllp_commit_ack,
         health_probe=table.health_probe.encode("ascii"),

@@ -12,12 +12,19 @@ part that must live, ends the node; the supervisor starts it again and the journ
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from interceptor import __version__
 from interceptor.action.breaker import HoldBreaker
 from interceptor.action.plan import RouteMode
 from interceptor.commands import build_commands, failure_teller
@@ -56,7 +63,11 @@ from interceptor.telemetry.health import Health
 from interceptor.telemetry.http import serve_status
 from interceptor.telemetry.loop_watch import watch_loop
 from interceptor.telemetry.metrics import Metrics
+from interceptor.telemetry.trace_export import exporting
 from interceptor.webhook_wiring import running_webhooks, webhook_commands
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +97,12 @@ class Node:
 
 @asynccontextmanager
 async def running_node(
-    config: Config, *, log: EventLog, content: ClinicalContent | None = None, adopted: Sockets | None = None
+    config: Config,
+    *,
+    log: EventLog,
+    content: ClinicalContent | None = None,
+    adopted: Sockets | None = None,
+    tracer: "Tracer | None" = None,
 ) -> AsyncIterator[Node]:
     """Run a node for the length of the block.
 
@@ -95,8 +111,10 @@ async def running_node(
         log: Where events go.
         content: Clinical content that is loaded already; None loads what the configuration names.
         adopted: Listening sockets that a running node handed over, by "route.NAME" or "feed.NAME".
+        tracer: Where spans go, instead of where the configuration says.
 
     Raises:
+        TracingError: Spans are configured, and the packages for them are missing.
         MappingsError: The clinical content has problems.
         JournalError: The journal cannot be opened.
         ControlError, OSError: The control socket or a listener cannot be bound.
@@ -114,9 +132,21 @@ async def running_node(
         journal = await stack.enter_async_context(opened_journal(config.node.data_directory, metrics, health, log))
         tasks = await stack.enter_async_context(running_tasks())
         parts = NodeParts(
-            config=config, content=content, log=log, health=health, metrics=metrics, journal=journal, tasks=tasks
+            config=config,
+            content=content,
+            log=log,
+            health=health,
+            metrics=metrics,
+            journal=journal,
+            tasks=tasks,
+            tracer=tracer or stack.enter_context(_exporting(config)),
         )
         yield await _start(parts, stack, adopted=adopted or {})
+
+
+def _exporting(config: Config) -> "AbstractContextManager[Tracer | None]":
+    table = config.tracing
+    return exporting(table.endpoint, sample_ratio=table.sample_ratio, node=config.node.name, version=__version__)
 
 
 def load_content(config: Config) -> ClinicalContent:
@@ -306,6 +336,7 @@ async def _open_listeners(
             metrics=parts.metrics.routes[name],
             health=parts.health,
             log=parts.log,
+            tracer=parts.tracer,
             adopted=adopted.get(f"route.{name}", ()),
         )
         opened[name] = await stack.enter_async_context(listener)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interceptor import __version__
 from interceptor.access_audit import AccessAudit
@@ -39,6 +39,9 @@ from interceptor.telemetry.metrics import MetricLabels, Metrics
 from interceptor.telemetry.redaction import describe_error
 from interceptor.wire.frame import FramingReason, Tolerance
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
 
 def utc_now() -> datetime:
     """The wall clock, aware UTC."""
@@ -56,6 +59,7 @@ class NodeParts:
     metrics: Metrics
     journal: SqlJournal
     tasks: Tasks
+    tracer: "Tracer | None" = None
     failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give_up(self, error: BaseException) -> None:

@@ -110,6 +110,7 @@ def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
     from interceptor.node_process import prepare_process, run_node
     from interceptor.service_notify import notifier_of
     from interceptor.telemetry.log import capture_library_logs
+    from interceptor.telemetry.trace_export import TracingError
     from interceptor.transport.tls import TlsFileProblem
 
     prepare_process()
@@ -122,7 +123,7 @@ def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(node)
-    except (JournalError, ControlError, FhirSetupError, SecretError, TlsFileProblem, OSError) as error:
+    except (JournalError, ControlError, FhirSetupError, SecretError, TlsFileProblem, TracingError, OSError) as error:
         sys.stderr.write(f"The node could not start: {error}\n")
         return EXIT_CANNOT_START
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from interceptor.config.value import Table
+from interceptor.config.value import HttpAddress, Table
 
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["info", "warning", "error"]
@@ -24,3 +24,12 @@ class SyntheticTable(Table):
 
     interval_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """Seconds between two of them; 0 sends none. The alert SyntheticFailing expects at least one in two minutes."""
+
+
+class TracingTable(Table):
+    """OpenTelemetry spans, one for each stage of a message, for finding out where time goes. Needs the extra `tracing`. Nothing of a patient is in them."""
+
+    endpoint: HttpAddress | None = None
+    """Address of a collector that takes OTLP over HTTP, e.g. "http://127.0.0.1:4318/v1/traces". Without it there are no spans and no cost."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of messages that get spans."""

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from interceptor.config.address import Address
 from interceptor.config.load import describe_range
-from interceptor.config.observe import LogTable, SyntheticTable
+from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import OidcTable, ProxyLoginTable, ReviewTable
 from interceptor.config.schema import (
     DestinationTable,
@@ -77,6 +77,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("metrics", MetricsTable),
     ("log", LogTable),
     ("synthetic", SyntheticTable),
+    ("tracing", TracingTable),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
-from interceptor.config.observe import LogTable, SyntheticTable
+from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import ReviewTable
 from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
@@ -312,6 +312,8 @@ class Config(Table):
     """[log]"""
     synthetic: SyntheticTable = SyntheticTable()
     """[synthetic]"""
+    tracing: TracingTable = TracingTable()
+    """[tracing]"""
     webhook: Mapping[Name, WebhookTable] = Field(default_factory=dict)
     """[webhook.NAME]"""
     review: ReviewTable | None = None
