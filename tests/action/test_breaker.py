@@ -37,6 +37,14 @@ def test_orders_that_are_not_held_never_open_it() -> None:
     assert all(breaker.count(is_hold=False, seconds=number) is None for number in range(1000))
 
 
+def test_an_order_that_passes_after_too_many_holds_tells_nothing_again() -> None:
+    """Only a hold is a reason to switch the route: what passes was told by the hold before it."""
+    breaker = HoldBreaker(holds_max=1)
+    hold(breaker, 0.0)
+    assert hold(breaker, 1.0) == Opening(reason="count", holds=2)
+    assert breaker.count(is_hold=False, seconds=2.0) is None
+
+
 def test_holds_older_than_the_window_do_not_count() -> None:
     breaker = HoldBreaker(holds_max=2)
     hold(breaker, 0.0)

@@ -28,6 +28,18 @@ def test_every_log_event_has_its_row() -> None:
     assert (DOCS / "reference" / "events.md").read_text(encoding="utf-8") == build_event_reference(), "run ./dev docs"
 
 
+def test_the_conformance_statement_says_what_the_code_does() -> None:
+    generator = load_generator("generate_conformance")
+    assert (DOCS / "reference" / "conformance.md").read_text(encoding="utf-8") == generator.build_page(), (
+        "run ./dev docs"
+    )
+
+
+def test_the_capacity_page_has_the_recorded_runs_and_no_other_figure() -> None:
+    generator = load_generator("generate_capacity")
+    assert (DOCS / "reference" / "capacity.md").read_text(encoding="utf-8") == generator.build_page(), "run ./dev docs"
+
+
 def test_the_hazard_page_lists_the_tests_that_there_are() -> None:
     generator = load_generator("generate_hazards")
     assert (DOCS / "explanation" / "hazards.md").read_text(encoding="utf-8") == generator.build_page(), "run ./dev docs"
