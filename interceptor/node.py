@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from interceptor import __version__
 from interceptor.action.breaker import HoldBreaker
 from interceptor.action.plan import RouteMode
+from interceptor.audit_wiring import exported_audit
 from interceptor.commands import build_commands, failure_teller
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.schema import Config, RouteTable
@@ -200,6 +201,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
     await stack.enter_async_context(running_webhooks(parts))
+    await stack.enter_async_context(exported_audit(parts))
     parts.run(recorder.run(), name="recorder")
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from interceptor.config.address import Address
+from interceptor.config.atna_table import AtnaTable
 from interceptor.config.load import describe_range
 from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import OidcTable, ProxyLoginTable, ReviewTable
@@ -74,6 +75,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("review", ReviewTable),
     ("review.oidc", OidcTable),
     ("review.proxy_login", ProxyLoginTable),
+    ("atna", AtnaTable),
     ("metrics", MetricsTable),
     ("log", LogTable),
     ("synthetic", SyntheticTable),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
+from interceptor.config.atna_table import AtnaTable
 from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import ReviewTable
 from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
@@ -318,6 +319,9 @@ class Config(Table):
     """[webhook.NAME]"""
     review: ReviewTable | None = None
     """[review]"""
+
+    atna: AtnaTable | None = None
+    """[atna]"""
 
     @property
     def has_registry(self) -> bool:
