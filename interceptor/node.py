@@ -200,14 +200,12 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
-    await stack.enter_async_context(running_webhooks(parts))
-    await stack.enter_async_context(exported_audit(parts))
+    await _open_outlets(parts, stack)
     parts.run(recorder.run(), name="recorder")
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
-    guards = security.guards
-    listeners = await _open_listeners(parts, stack, routes, build_feeds(feeds), guards=guards, adopted=adopted)
+    listeners = await _open_listeners(parts, stack, routes, build_feeds(feeds), guards=security.guards, adopted=adopted)
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
     return Node(
@@ -316,6 +314,12 @@ async def _run_watches(
     gauges = Gauges(custody, gates, metrics=parts.metrics, health=parts.health, now=utc_now, log=parts.log)
     await gauges.look()
     parts.run(gauges.run(), name="gauges")
+
+
+async def _open_outlets(parts: NodeParts, stack: AsyncExitStack) -> None:
+    """What tells other systems of orders and acts; nothing waits for it."""
+    await stack.enter_async_context(running_webhooks(parts))
+    await stack.enter_async_context(exported_audit(parts))
 
 
 async def _open_listeners(

@@ -1,4 +1,4 @@
--- 0008 audit-export: how far the audit chain was handed to an audit record repository, and by which node.
+-- 0010 audit-export: how far the audit chain was handed to an audit record repository, and by which node.
 -- Kind: expand (version N-1 does not look at this table).
 -- Cost: none, the table is new.
 -- Undo: none.
