@@ -105,6 +105,8 @@ class PlacerLine:
         self._is_paused = False
         self._is_lost = False
         self.message_count = 0
+        self.send_block = connection.send_block
+        """Send an acknowledgment that is framed already."""
 
     @property
     def is_lost(self) -> bool:
@@ -172,10 +174,6 @@ class PlacerLine:
     def send(self, content: bytes) -> None:
         """Send an acknowledgment."""
         self._connection.send(content)
-
-    def send_block(self, block: bytes) -> None:
-        """Send an acknowledgment that is framed already."""
-        self._connection.send_block(block)
 
     def send_commit(self, commit: MllpCommitAck) -> None:
         """Send a commit block."""

@@ -31,6 +31,7 @@ from interceptor.context.renal import read_filtration_rate
 from interceptor.context.site_profile import SiteProfile
 from interceptor.context.symptom import read_symptom
 from interceptor.context.text_matcher import TEXT_LENGTH_MAX, TextMatcher
+from interceptor.context.text_memory import TextMemory
 from interceptor.context.text_reading import Assertion, Mention, TextReading
 from interceptor.context.urgency import read_planned_start, read_urgency
 from interceptor.context.vocabulary import ControlKind, ExceptionKind, FactName, LookupStatus
@@ -51,13 +52,18 @@ class EvidenceNeeded(Exception):  # noqa: N818 - a question to the caller, not a
 class ContextTables:
     """What facts are read by: codes, words, and what the site says of its feed.
 
-    `procedures` remembers what it read by these tables; it changes how fast they are read, never what is read.
+    `procedures` and `memory` remember what was read by these tables; they change how fast, never what is read.
     """
 
     codes: CodeTables
     text: TextMatcher
     site: SiteProfile
     procedures: ProcedureMemory = field(default_factory=ProcedureMemory, init=False, compare=False, repr=False)
+    memory: TextMemory = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing remembered."""
+        object.__setattr__(self, "memory", TextMemory(self.text))
 
 
 class _ReadGroup:
@@ -65,14 +71,14 @@ class _ReadGroup:
 
     __slots__ = ("mentions", "readings", "stated", "texts")
 
-    def __init__(self, stated: OrderReading, matcher: TextMatcher) -> None:
+    def __init__(self, stated: OrderReading, memory: TextMemory) -> None:
         self.stated = stated
         self.texts: tuple[StatedText, ...] = (*stated.reason_texts, *stated.problem_texts)
         self.readings: list[TextReading] = []
         self.mentions: list[PlacedMention] = []
         left = TEXT_LENGTH_MAX
         for text in self.texts:
-            reading = matcher.read(text.text, length_max=left)
+            reading = memory.read(text.text, length_max=left)
             left = max(0, left - len(text.text))
             self.readings.append(reading)
             if reading.mentions:
@@ -311,7 +317,7 @@ class OrderFacts:
 
     def _read(self, group: OrderGroup | None) -> _ReadGroup:
         key = "read header" if group is None else f"read {group.number}"
-        return self._once(key, lambda: _ReadGroup(self._stated(group), self._tables.text))
+        return self._once(key, lambda: _ReadGroup(self._stated(group), self._tables.memory))
 
     @property
     def _reason_groups(self) -> list[_ReadGroup]:
