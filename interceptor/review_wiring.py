@@ -10,6 +10,7 @@ Failures: an address, a certificate or a secret that cannot be used stops the st
 import asyncio
 import os
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+
+import httpx2
 
 from interceptor.config.address import Address
 from interceptor.config.review import ProxyLoginTable, ReviewTable
@@ -28,7 +31,9 @@ from interceptor.journal.sqlite_reader import Readers
 from interceptor.lifetime import first_of, running_tasks
 from interceptor.review.access_desk import LINK_MINUTES
 from interceptor.review.app import build_app, build_templates
+from interceptor.review.credential import Passwords
 from interceptor.review.node_client import Answer, NodeClient
+from interceptor.review.oidc import OidcClient, OidcSettings
 from interceptor.review.parts import AccessReads, ProxyLogin, ReviewParts, ReviewSettings
 from interceptor.review.process import TlsPair, be_polite, bind, living, serving
 from interceptor.review.session import SessionActivity
@@ -77,6 +82,8 @@ async def running_review(config: Config, *, is_demo: bool = False) -> AsyncItera
             templates=build_templates(),
             now=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
+            passwords=Passwords(),
+            provider=await _provider(review, stack, origin=_origins(review, port=port)[0]),
         )
         activity = SessionActivity()
         app = build_app(parts, activity=activity)
@@ -179,6 +186,40 @@ async def link_for(pages: ReviewPages, account: str) -> str | None:
     """The address of a one-time login link for an account; None when the node makes none."""
     made = await pages.parts.node.ask("login_link", account=account)
     return f"{pages.address}/login/link/{made.result['secret']}" if isinstance(made, Answer) else None
+
+
+async def _provider(review: ReviewTable, stack: AsyncExitStack, *, origin: str) -> OidcClient | None:
+    """The identity provider of [review.oidc]; nothing is asked of it before somebody logs in."""
+    table = review.oidc
+    if table is None:
+        return None
+    try:
+        secret = read_secret(
+            "review.oidc.client_secret",
+            file=table.client_secret_file,
+            variable=table.client_secret_env,
+            environment=os.environ,
+        )
+    except SecretError as error:
+        raise ReviewSetupError(str(error)) from error
+    verify: ssl.SSLContext | bool = True
+    if table.ca_file is not None:
+        verify = ssl.create_default_context(cafile=str(table.ca_file))
+    http = await stack.enter_async_context(
+        httpx2.AsyncClient(timeout=table.timeout_seconds, verify=verify, follow_redirects=False, trust_env=False)
+    )
+    settings = OidcSettings(
+        issuer=table.issuer,
+        client_id=table.client_id,
+        client_secret=secret or "",
+        scope=table.scope,
+        name_claim=table.name_claim,
+        roles_claim=table.roles_claim,
+        roles={group: tuple(roles) for group, roles in table.roles.items()},
+        algorithms=table.algorithms,
+        redirect_address=f"{origin}/login/answer",
+    )
+    return OidcClient(settings, http)
 
 
 def _tls(review: ReviewTable) -> TlsPair | None:

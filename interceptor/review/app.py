@@ -22,7 +22,7 @@ from starlette.templating import Jinja2Templates
 from interceptor.journal.port import JournalError
 from interceptor.review import login
 from interceptor.review.guard import Guard
-from interceptor.review.pages import front
+from interceptor.review.pages import account, front
 from interceptor.review.parts import ReviewParts
 from interceptor.review.security import BodyLimit, HostCheck, SecurityHeaders
 from interceptor.review.session import SessionActivity, SessionMiddleware
@@ -30,7 +30,7 @@ from interceptor.review.session import SessionActivity, SessionMiddleware
 _FOLDER: Final = Path(__file__).parent
 
 RouteBuilder = Callable[[ReviewParts, Guard], Sequence[BaseRoute]]
-PAGES: Final[tuple[RouteBuilder, ...]] = (front.routes, login.routes)
+PAGES: Final[tuple[RouteBuilder, ...]] = (front.routes, login.routes, account.routes)
 """Every module of pages, in the order in which their paths are tried."""
 
 

@@ -21,6 +21,7 @@ from interceptor.review.person import Person
 from interceptor.review.rights import Action
 from interceptor.review.security import SAFE_METHODS, comes_from_elsewhere, is_own_request
 from interceptor.review.session import SessionActivity
+from interceptor.review.tally import PUBLIC
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -63,6 +64,12 @@ class Guard:
         """
 
         async def run(request: Request) -> Response:
+            began = self._parts.monotonic()
+            answer = await allowed(request)
+            self._parts.tally.request(action.value, answer.status_code, self._parts.monotonic() - began)
+            return answer
+
+        async def allowed(request: Request) -> Response:
             request.state.route_path = path
             person: Person | None = request.state.person
             if person is None:
@@ -83,6 +90,12 @@ class Guard:
         """A route for everybody: the login. What changes something must not come from another site's page."""
 
         async def run(request: Request) -> Response:
+            began = self._parts.monotonic()
+            answer = await from_here(request)
+            self._parts.tally.request(PUBLIC, answer.status_code, self._parts.monotonic() - began)
+            return answer
+
+        async def from_here(request: Request) -> Response:
             request.state.route_path = path
             is_safe = request.method in SAFE_METHODS
             if not is_safe and comes_from_elsewhere(request.headers, self._parts.settings.origins):

@@ -13,7 +13,10 @@ from typing import Any, Protocol, TypeVar
 from starlette.templating import Jinja2Templates
 
 from interceptor.journal.account import Account, StoredSession
+from interceptor.review.credential import Passwords
 from interceptor.review.node_client import NodeClient
+from interceptor.review.oidc import OidcClient
+from interceptor.review.tally import ReviewTally
 
 _T = TypeVar("_T")
 
@@ -91,6 +94,9 @@ class ReviewParts:
     Attributes:
         now: Aware UTC.
         monotonic: Seconds, for intervals.
+        passwords: Checks passwords of accounts of ours.
+        provider: The identity provider; None where there is none.
+        tally: What is counted for the metrics.
         stopping: Set when the process drains: streams end then.
     """
 
@@ -101,4 +107,7 @@ class ReviewParts:
     templates: Jinja2Templates
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    passwords: Passwords
+    provider: OidcClient | None = None
+    tally: ReviewTally = field(default_factory=ReviewTally)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

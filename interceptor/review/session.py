@@ -123,6 +123,7 @@ class SessionMiddleware:
         """The first sight of a person whom the proxy lets in is a login."""
         if person.name not in self._proxy_people:
             self._proxy_people.add(person.name)
+            self._parts.tally.login("proxy")
             detail = {"method": "proxy", "roles": ",".join(sorted(person.roles))}
             await self._parts.node.ask("access_note", action="proxy_login", actor=person.name, detail=detail)
 

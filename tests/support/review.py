@@ -16,7 +16,9 @@ from interceptor.config.schema import Config
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.review.app import build_app, build_templates
+from interceptor.review.credential import Passwords
 from interceptor.review.node_client import Answer, NodeClient
+from interceptor.review.oidc import OidcClient
 from interceptor.review.parts import ReviewParts
 from interceptor.review.rights import Role
 from interceptor.review.session import SessionActivity
@@ -94,7 +96,7 @@ def review_config(
 
 
 @asynccontextmanager
-async def review_of(config: Config, **settings: Any) -> AsyncIterator[Review]:
+async def review_of(config: Config, *, provider: OidcClient | None = None, **settings: Any) -> AsyncIterator[Review]:
     """The pages of a running node, without a server in between. *settings* replace single ones."""
     assert config.review is not None
     readers = Readers(journal_path(config.node.data_directory), vfs=None, count=2)
@@ -108,6 +110,8 @@ async def review_of(config: Config, **settings: Any) -> AsyncIterator[Review]:
         templates=build_templates(),
         now=clock.now,
         monotonic=lambda: clock.at.timestamp(),
+        passwords=Passwords(memory_kib=1024, passes=1),
+        provider=provider,
     )
     app = build_app(parts, activity=activity)
     review = Review(app=app, parts=parts, activity=activity, clock=clock, config=config)
