@@ -33,12 +33,13 @@ def build_commands(
     *,
     destinations: Mapping[str, Destination],
     wake: Callable[[], None],
+    nodes: Callable[[], list[Mapping[str, object]]],
 ) -> dict[str, Handler]:
-    """Command name to function, for orders, routes and the journal. *wake* wakes every courier."""
+    """Command name to function; *wake* wakes every courier, *nodes* tells of the nodes on the same journal."""
     desks = _order_desks(parts, custody, routes, wake=wake)
     parts.run(desks.plans.run(), name="planned-releases")
     gates = {name: route.gate for name, route in routes.items()}
-    status = _status(parts, custody, destinations)
+    status = _status(parts, custody, destinations, nodes)
     route_desk = RouteDesk(modes, gates, status=status, now=utc_now, log=parts.log)
     return {
         **desks.handlers,
@@ -90,7 +91,10 @@ def failure_teller(parts: NodeParts) -> Callable[[str, Exception], None]:
 
 
 def _status(
-    parts: NodeParts, custody: Custody, destinations: Mapping[str, Destination]
+    parts: NodeParts,
+    custody: Custody,
+    destinations: Mapping[str, Destination],
+    nodes: Callable[[], list[Mapping[str, object]]],
 ) -> Callable[[], Mapping[str, object]]:
     def status() -> Mapping[str, object]:
         states = Counter(order.state.value for order in custody.index.orders())
@@ -102,6 +106,7 @@ def _status(
             "degraded": sorted(parts.health.degraded),
             "plain_text": list(find_plain_places(parts.config)),
             "orders": dict(states),
+            "nodes": nodes(),
             "destinations": {
                 name: {"up": one.is_up, "waiting": one.waiting_count} for name, one in destinations.items()
             },

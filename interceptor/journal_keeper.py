@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from interceptor.config.schema import Config
 from interceptor.control.protocol import ControlError
 from interceptor.journal.group_commit import CommitReport
 from interceptor.journal.migration import load_migrations, pending_migrations
@@ -23,7 +23,7 @@ from interceptor.journal.sqlite import journal_path, open_sqlite_journal
 from interceptor.journal.sqlite_file import applied_migrations, open_for_reading
 from interceptor.journal.sqlite_salvage import read_losses, set_aside
 from interceptor.journal.upkeep import Retention
-from interceptor.telemetry.events import JOURNAL_OPENED, JOURNAL_REPLACED, EventLog
+from interceptor.telemetry.events import DATABASE_WARNED, JOURNAL_OPENED, JOURNAL_REPLACED, EventLog
 from interceptor.telemetry.health import DegradedReason, Health
 from interceptor.telemetry.metrics import Metrics
 
@@ -31,21 +31,35 @@ PRUNE_INTERVAL_SECONDS = 6 * 3600.0
 
 
 @asynccontextmanager
-async def opened_journal(
-    data_directory: Path, metrics: Metrics, health: Health, log: EventLog
-) -> AsyncIterator[SqlJournal]:
+async def opened_journal(config: Config, metrics: Metrics, health: Health, log: EventLog) -> AsyncIterator[SqlJournal]:
     """The journal for the length of the block.
 
     Raises:
         JournalError: It cannot be opened, and is not damaged.
     """
-    path = journal_path(data_directory)
+    path = journal_path(config.node.data_directory)
 
     def observe(report: CommitReport) -> None:
         metrics.journal.commit_seconds.observe(report.seconds)
         metrics.journal.batch_size.observe(report.job_count)
 
     async with AsyncExitStack() as stack:
+        if config.database.hosts:
+            warned: set[str] = set()
+
+            def warn(reason: str) -> None:
+                if reason not in warned:
+                    warned.add(reason)
+                    log.event(DATABASE_WARNED, reason=reason)
+
+            # Here, for psycopg is an extra that a node with a SQLite file does without.
+            from interceptor.journal_database import opened_database
+
+            database = opened_database(config, observe=observe, warn=warn, is_fenced=True)
+            journal = await stack.enter_async_context(database)
+            log.event(JOURNAL_OPENED, entries=sum((await journal.entry_counts()).values()))
+            yield journal
+            return
         try:
             journal = await stack.enter_async_context(open_sqlite_journal(path, observe=observe))
         except JournalCorrupt:
@@ -59,14 +73,16 @@ async def opened_journal(
         yield journal
 
 
-def check_schema(data_directory: Path) -> None:
+def check_schema(config: Config) -> None:
     """Whether this version can use the journal that another process still writes to; nothing is changed.
 
     Raises:
         JournalRefused: Its schema is newer than this program, or not one that this program made.
         JournalError: It cannot be read.
     """
-    path = journal_path(data_directory)
+    if config.database.hosts:
+        return  # Opening it checks, and holds nothing that another process needs.
+    path = journal_path(config.node.data_directory)
     if not path.exists():
         return
     connection = open_for_reading(path)

@@ -6,6 +6,7 @@ Reconnects and retries are jittered, so that many nodes do not come back to one 
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 
 from interceptor.config.schema import DestinationTable
 from interceptor.delivery.connector import TlsClient, connector
@@ -55,10 +56,15 @@ def _build_destination(
     )
 
 
-def build_courier(
-    custody: Custody, destination: Destination, table: DestinationTable, *, now: Callable[[], datetime], log: EventLog
+def _build_courier(
+    custody: Custody,
+    destination: Destination,
+    table: DestinationTable,
+    *,
+    now: Callable[[], datetime],
+    log: EventLog,
+    may_send: Callable[[], bool],
 ) -> Courier:
-    """The one sender of a destination's outbox."""
     return Courier(
         destination,
         custody,
@@ -70,7 +76,24 @@ def build_courier(
         now=now,
         jitter=random.random,
         log=log,
+        may_send=may_send,
     )
+
+
+def build_couriers(
+    custody: Custody,
+    destinations: Mapping[str, Destination],
+    tables: Mapping[str, DestinationTable],
+    *,
+    now: Callable[[], datetime],
+    log: EventLog,
+    may_send: Callable[[str], bool],
+) -> dict[str, Courier]:
+    """One courier for each destination; *may_send*: whether this node delivers to a destination now."""
+    return {
+        name: _build_courier(custody, one, tables[name], now=now, log=log, may_send=partial(may_send, name))
+        for name, one in destinations.items()
+    }
 
 
 def waker(couriers: Iterable[Courier]) -> Callable[[], None]:

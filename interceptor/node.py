@@ -28,6 +28,7 @@ from interceptor import __version__
 from interceptor.action.breaker import HoldBreaker
 from interceptor.action.plan import RouteMode
 from interceptor.audit_wiring import exported_audit
+from interceptor.cluster import Cluster, build_cluster, join
 from interceptor.commands import build_commands, failure_teller
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.schema import Config, RouteTable
@@ -47,7 +48,7 @@ from interceptor.journal.patient_merge import PatientMerges
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal_keeper import keep_journal, opened_journal
-from interceptor.lane import build_courier, build_destinations, waker
+from interceptor.lane import build_couriers, build_destinations, waker
 from interceptor.lifetime import running_tasks
 from interceptor.line_security import LineGuard, LineSecurity
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
@@ -130,7 +131,7 @@ async def running_node(
     )
     tell_start(config, content, log)
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(opened_journal(config.node.data_directory, metrics, health, log))
+        journal = await stack.enter_async_context(opened_journal(config, metrics, health, log))
         tasks = await stack.enter_async_context(running_tasks())
         parts = NodeParts(
             config=config,
@@ -174,10 +175,10 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
     destinations = build_destinations(
         config.destination, tls=security.clients, metrics=parts.metrics.destinations, log=parts.log
     )
-    couriers = {
-        name: build_courier(custody, destination, config.destination[name], now=utc_now, log=parts.log)
-        for name, destination in destinations.items()
-    }
+    cluster = build_cluster(parts)
+    couriers = build_couriers(
+        custody, destinations, config.destination, now=utc_now, log=parts.log, may_send=cluster.may_send
+    )
     custody.listen(queued=lambda name: couriers[name].wake())
     await pause_if_restored(parts, couriers.values())
     modes = await load_modes(parts)
@@ -188,10 +189,9 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
     feeds = _feed_wiring(parts, registry, destinations, merges)
     routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence, merges=merges, feeds=feeds)
     wake = waker(couriers.values())
-    registry_desk = RegistryDesk(registry, now=utc_now)
     handlers = {
-        **build_commands(parts, custody, routes, modes, destinations=destinations, wake=wake),
-        **registry_desk.handlers(),
+        **build_commands(parts, custody, routes, modes, destinations=destinations, wake=wake, nodes=cluster.status),
+        **RegistryDesk(registry, now=utc_now).handlers(),
         **evidence.handlers(),
         **webhook_commands(parts),
     }
@@ -201,6 +201,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
     await _open_outlets(parts, stack)
+    join(cluster, parts, custody, couriers=couriers, modes=modes, routes=routes)
     parts.run(recorder.run(), name="recorder")
     parts.run(merges.run(), name="patient-merges")
     parts.run(evidence.retrospective.run(), name="retrospective")
@@ -218,7 +219,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         failed=parts.failed,
         sockets=lambda: _listening(config, listeners),
         security=security,
-        drain=lambda: _drain(parts, listeners.values(), couriers.values()),
+        drain=lambda: _drain(parts, listeners.values(), couriers.values(), cluster),
     )
 
 
@@ -376,7 +377,9 @@ def _feed_wiring(
     )
 
 
-async def _drain(parts: NodeParts, listeners: Collection[Listener], couriers: Iterable[Courier]) -> int:
+async def _drain(
+    parts: NodeParts, listeners: Collection[Listener], couriers: Iterable[Courier], cluster: Cluster
+) -> int:
     """Finish what placers wait for, then what is on its way to a filler; within `drain_seconds` in all."""
     parts.health.draining = True
     seconds = parts.config.node.drain_seconds
@@ -386,4 +389,5 @@ async def _drain(parts: NodeParts, listeners: Collection[Listener], couriers: It
         async with asyncio.timeout(began + seconds - time.monotonic()):
             for courier in couriers:
                 await courier.finish()
+            await cluster.close()
     return left

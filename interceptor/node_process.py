@@ -85,7 +85,7 @@ async def _take_over(config: Config) -> Sockets:
     offer: Offer | None = ask_for_listeners(handover_socket(config.control_socket))
     if offer is None:
         return {}
-    check_schema(config.node.data_directory)
+    check_schema(config)
     await offer.take(seconds_max=config.node.drain_seconds + _TAKE_OVER_MARGIN_SECONDS)
     listeners = {f"route.{name}": route.listen for name, route in config.route.items()}
     listeners |= {f"feed.{name}": feed.listen for name, feed in config.feed.items()}

@@ -210,6 +210,8 @@ class Passage:
             self._begin_unreadable(raw, header)
         elif self._parts.options.custody is CustodyKind.STORE:
             self._parts.spawn(self._take(raw, header, None))
+        elif self._is_order and self._parts.custody.catch_up is not None:
+            self._parts.spawn(_after_others(self._parts.custody.catch_up, lambda: self._begin_order(raw, header)))
         elif self._is_order:
             self._begin_order(raw, header)
         else:
@@ -427,6 +429,12 @@ class Passage:
         self._answers.end()
         self._parts.metrics.messages.count(self._type, outcome)
         self._line.ended()
+
+
+async def _after_others(catch_up: Callable[[], Awaitable[None]], begin: Callable[[], None]) -> None:
+    """With several nodes: what the others have acknowledged until now is known first."""
+    await catch_up()
+    begin()
 
 
 def _keep_unreadable(parts: RouteParts, reason: str, raw: bytes) -> None:

@@ -20,7 +20,12 @@ async def load_custody(parts: NodeParts) -> Custody:
     """Everything that is ours, as the journal has it."""
     custody = Custody(parts.journal)
     custody.listen(moved=custody_log(metrics=parts.metrics, now=utc_now, log=parts.log))
-    recovered = await parts.journal.recover_outbox(at=utc_now())
+    nodes = parts.journal.nodes
+    if nodes is None:
+        recovered = await parts.journal.recover_outbox(at=utc_now())
+    else:
+        # What is in flight may be another node's: whoever takes a destination over looks after it.
+        recovered, custody.position = 0, await nodes.position()
     await custody.load(digests_since=utc_now() - DUPLICATE_WINDOW)
     unknown = sorted({order.route for order in custody.index.orders()} - set(parts.config.route))
     if unknown:

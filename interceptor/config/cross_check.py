@@ -34,6 +34,9 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
             yield ("webhook", name), "needs its signing secret: give secret_file or secret_env, one of them"
     for kind, name, table in find_tls_tables(document):
         yield from cross_check_tls(kind, name, table)
+    database = document.get("database")
+    if isinstance(database, dict):
+        yield from _check_database(database)
     hold = document.get("hold")
     if isinstance(hold, dict):
         yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")
@@ -55,6 +58,8 @@ def warn(config: Config) -> Iterator[Found]:
             )
     for name, feed in config.feed.items():
         yield from _warn_of_line("feed", name, feed)
+    if config.database.hosts and config.database.sslmode in ("disable", "require"):
+        yield ("database", "sslmode"), "does not check who the server is: for this machine or a network of its own"
     if not config.metrics.listen.is_loopback:
         yield ("metrics", "listen"), "other machines can read metrics and health here; there is no login"
 
@@ -64,6 +69,15 @@ def _warn_of_line(kind: str, name: str, table: RouteTable | FeedTable) -> Iterat
     yield from warn_of_line(
         kind, name, is_loopback=table.listen.is_loopback, has_addresses=has_addresses, tls=table.tls
     )
+
+
+def _check_database(database: Mapping[str, Any]) -> Iterator[Found]:
+    if "password_file" in database and "password_env" in database:
+        yield ("database", "password_env"), "is one too many beside password_file"
+    if ("certificate_file" in database) != ("key_file" in database):
+        yield ("database", "certificate_file"), "and key_file go together"
+    if not database.get("hosts") and database:
+        yield ("database", "hosts"), "is missing: without it the journal is a SQLite file and the rest says nothing"
 
 
 def _tables(value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from interceptor.config.address import Address
 from interceptor.config.atna_table import AtnaTable
+from interceptor.config.database_table import DatabaseTable
 from interceptor.config.load import describe_range
 from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import OidcTable, ProxyLoginTable, ReviewTable
@@ -71,6 +72,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("feed.NAME.tls", ListenerTlsTable),
     ("[feed.NAME.tls.peers]", PeerTable),
     ("fhir.NAME", FhirTable),
+    ("database", DatabaseTable),
     ("webhook.NAME", WebhookTable),
     ("review", ReviewTable),
     ("review.oidc", OidcTable),

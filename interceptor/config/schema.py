@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from interceptor.config.address import Address
 from interceptor.config.atna_table import AtnaTable
 from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
+from interceptor.config.database_table import DatabaseTable
 from interceptor.config.review import ReviewTable
 from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
@@ -315,6 +316,8 @@ class Config(Table):
     """[synthetic]"""
     tracing: TracingTable = TracingTable()
     """[tracing]"""
+    database: DatabaseTable = DatabaseTable()
+    """[database]"""
     webhook: Mapping[Name, WebhookTable] = Field(default_factory=dict)
     """[webhook.NAME]"""
     review: ReviewTable | None = None

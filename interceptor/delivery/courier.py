@@ -14,6 +14,7 @@ Failures:
     AR or CR                    a dead letter at once
     our note refused            the original once, without it, and an alarm
     journal broken              ends with JournalBroken; the node stops
+    another node delivers       what is under way is cut off with a reset; that node sends it again, marked
     journal unavailable         waits and tries the journal again; the bytes are not sent twice for it
 
 A dead letter does not stop the lane: a person is told, the messages behind it go on.
@@ -28,7 +29,7 @@ from typing import TypeVar
 from interceptor.action.acknowledge import answer_count
 from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
-from interceptor.journal.port import JournalUnavailable, OutboxRow, OutgoingMessage
+from interceptor.journal.port import JournalReason, JournalUnavailable, LeaseLost, OutboxRow, OutgoingMessage
 from interceptor.message.acknowledgment import AckCode
 from interceptor.message.header import peek_header
 from interceptor.telemetry.events import ANNOTATION_REFUSED, DELIVERY_GIVEN_UP, DELIVERY_RETRIED, EventLog
@@ -61,8 +62,9 @@ class Courier:
         now: Callable[[], datetime],
         jitter: Callable[[], float],
         log: EventLog,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
-        """*now* returns aware UTC; *jitter* a number in [0, 1)."""
+        """*now* returns aware UTC; *jitter* a number in [0, 1); *may_send*: whether this node delivers here now."""
         self._destination = destination
         self._custody = custody
         self._journal = custody.journal
@@ -75,6 +77,9 @@ class Courier:
         self._refusal_count = 0
         self._disconnect_count = 0
         self._counted_row: int | None = None
+        self._may_send = may_send
+        self._under_way: tuple[Request, asyncio.Future[Answer]] | None = None
+        self._loss_count = 0
         self.is_paused = False
 
     @property
@@ -86,18 +91,33 @@ class Courier:
         """Say that the outbox has something new."""
         self._wake.set()
 
+    def lease_changed(self) -> None:
+        """This node delivers here from now on, or no more: then what is under way is cut off, and is another node's."""
+        self._wake.set()
+        if self._may_send():
+            return
+        self._loss_count += 1
+        if self._under_way is not None:
+            request, answered = self._under_way
+            self._destination.cut_off(request)
+            if not answered.done():
+                answered.set_exception(LeaseLost(JournalReason.LEASE_LOST))
+
     async def run(self) -> None:
         """Deliver until cancelled."""
         row: OutboxRow | None = None
         while True:
             self._wake.clear()
             self._idle.clear()
-            row = row or await self._claim()
-            if row is None:
-                self._idle.set()
-                await self._sleep(self._options.poll_seconds)
-            else:
-                row = await self._deliver(row)
+            try:
+                row = row or await self._claim()
+                if row is not None:
+                    row = await self._deliver(row)
+                    continue
+            except LeaseLost:
+                row = None
+            self._idle.set()
+            await self._sleep(self._options.poll_seconds)
 
     async def finish(self) -> None:
         """Take no more from the outbox; return when nothing is under way. What was cut off would be sent twice."""
@@ -110,7 +130,7 @@ class Courier:
         Returns it as it is to be recorded: acknowledged, or a possible duplicate that is sent again when the journal is
         back. None: nothing left, for the lane is paused or the filler cannot be reached.
         """
-        if self.is_paused or self._destination.is_refused:
+        if self.is_paused or self._destination.is_refused or not self._may_send():
             return None
         answer = await self._exchange(message.content, message.control_id)
         code = answer.acknowledgment.code if answer.acknowledgment is not None else None
@@ -124,7 +144,7 @@ class Courier:
 
     async def _claim(self) -> OutboxRow | None:
         """The next due row, in flight; None while there is none, the lane is paused, or the filler is away."""
-        if self.is_paused or self._destination.is_refused:
+        if self.is_paused or self._destination.is_refused or not self._may_send():
             return None
         try:
             return await self._journal.claim_next(self.name, at=self._now(), inflight=True)
@@ -168,10 +188,15 @@ class Courier:
             on_answer=take,
             answer_count=1 if header is None else answer_count(header),
         )
+        if not self._may_send():
+            # The claim took its time, or the process slept: the row is in flight, and another node's.
+            raise LeaseLost(JournalReason.LEASE_LOST)
+        self._under_way = (request, answered)
         self._destination.submit(request)
         try:
             return await answered
         finally:
+            self._under_way = None
             self._destination.withdraw(request)
 
     async def _answered(self, row: OutboxRow, answer: Answer) -> OutboxRow | None:
@@ -245,11 +270,14 @@ class Courier:
 
     async def _until_journaled(self, write: Callable[[], Awaitable[_Written]]) -> _Written:
         """Write, and again while the journal is unavailable: what was answered must not be sent again for that."""
+        losses = self._loss_count
         while True:
             try:
                 return await write()
             except JournalUnavailable:
                 await asyncio.sleep(self._options.poll_seconds)
+            if losses != self._loss_count and not self._may_send():
+                raise LeaseLost(JournalReason.LEASE_LOST)
 
     async def _sleep(self, seconds: float) -> None:
         try:

@@ -129,6 +129,13 @@ class Destination:
         request.is_done = True
         return True
 
+    def cut_off(self, request: Request) -> None:
+        """Let nothing of *request* reach the filler any more: withdrawn, or its connection reset. Its callback may be called."""
+        if self.withdraw(request):
+            return
+        for line in self._lines:
+            line.cut_off(request)
+
     def line_connected(self, line: "Line") -> None:
         """Note that *line* stands and can take a message."""
         self._connected_count += 1
@@ -258,6 +265,12 @@ class Line:
             asyncio.get_running_loop().call_soon(self._finish_unanswered, request)
         elif self._timer is None:
             self._set_timer(self._destination.options.ack_timeout_seconds)
+
+    def cut_off(self, request: Request) -> None:
+        """Reset the connection if *request* is the one on its way: what the system has not sent yet is thrown away."""
+        if self._request is request and self._connection is not None:
+            self._connection.reset()
+            self._drop(AnswerStatus.LOST)
 
     def frame_received(self, frame: Frame) -> None:
         """Take what the filler sent: the answer that is waited for, or something else."""

@@ -15,13 +15,14 @@ its change is written leaves the index behind the journal; `refresh` mends it, a
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
 
 from interceptor.action.lifecycle import OPEN_STATES, LifecycleEvent
 from interceptor.context.order_set import set_key
+from interceptor.journal.nodes import Position
 from interceptor.journal.order_index import ENDED_COUNT_MAX, ENDED_STATES, OpenOrder, OrderIndex
 from interceptor.journal.passed_order import PassedOrders
 from interceptor.journal.port import (
@@ -35,11 +36,16 @@ from interceptor.journal.port import (
     Journal,
     JournalBroken,
     JournalError,
+    JournalReason,
+    JournalUnavailable,
     OutboxId,
     OutboxRow,
 )
 from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
+
+AWAY_SECONDS = 0.5
+"""Between two attempts to read from a database that is away."""
 
 Queued = Callable[[str], None]
 """Told a destination's name whenever its outbox gets something."""
@@ -61,6 +67,9 @@ class Custody:
         self._unsettled: dict[EntryId, tuple[OpenOrder, Sequence[EntryChange], datetime]] = {}
         self._on_queued: list[Queued] = []
         self._on_moved: list[Moved] = []
+        self.position = Position()
+        self.catch_up: Callable[[], Awaitable[None]] | None = None
+        """With several nodes: returns when what they committed before now is known here. None: there is one node."""
 
     async def load(self, *, digests_since: datetime) -> None:
         """Read what is ours. *digests_since*: how far back a resend is still known at first sight."""
@@ -216,12 +225,24 @@ class Custody:
         try:
             for entry_id, event in steps:
                 before = self.index.find(entry_id)
-                await self.refresh(entry_id)
+                await self._show_one(entry_id)
                 for tell in self._on_moved:
                     tell(before, self.index.find(entry_id), event)
         except JournalError as error:
             # What is durable but cannot be shown would be handled twice: start again from the journal instead.
             raise JournalBroken(error.reason, "the journal was written, and could not be read after it") from error
+
+    async def _show_one(self, entry_id: EntryId) -> None:
+        """Show what is durable; a database that went away meanwhile is waited for."""
+        while True:
+            try:
+                await self.refresh(entry_id)
+            except JournalUnavailable as error:
+                if error.reason is not JournalReason.AWAY:
+                    raise
+                await asyncio.sleep(AWAY_SECONDS)
+            else:
+                return
 
     def _announce(self, destinations: set[str]) -> None:
         for destination in sorted(destinations):

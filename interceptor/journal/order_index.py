@@ -123,6 +123,9 @@ class OrderIndex:
 
     def remember(self, entry: Entry) -> None:
         """Show *entry* as it stands now; one that the filler has taken is shown no more."""
+        known = self.find(entry.entry_id)
+        if known is not None and known.version > entry.version:
+            return  # Read before the step that is shown already.
         self.forget(entry.entry_id)
         self._forget_older(entry)
         if entry.state not in OPEN_STATES | ENDED_STATES:

@@ -173,6 +173,19 @@ def recover(connection: SqlConnection, *, at: datetime) -> int:
     return len(again.fetchall())
 
 
+def recover_destination(connection: SqlConnection, destination: str) -> int:
+    """As `recover` for one destination, when another node becomes the one that delivers to it."""
+    connection.execute(
+        "UPDATE outbox SET state = 'pending' WHERE destination = ? AND state = 'claimed'", (destination,)
+    )
+    again = connection.execute(
+        "UPDATE outbox SET state = 'pending', possible_duplicate = 1 WHERE destination = ? AND state = 'inflight'"
+        " RETURNING outbox_id",
+        (destination,),
+    )
+    return len(again.fetchall())
+
+
 def requeue_dead(connection: SqlConnection, outbox_id: OutboxId, *, at: datetime, actor: str) -> bool:
     """Dead to pending, counted from no attempts, as a possible duplicate."""
     standing = _find(connection, outbox_id)

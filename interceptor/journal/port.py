@@ -30,6 +30,7 @@ class JournalReason(StrEnum):
 
     FULL = "full"
     AWAY = "away"
+    LEASE_LOST = "lease_lost"
     LOCKED = "locked"
     READ_ONLY = "read_only"
     QUEUE_FULL = "queue_full"
@@ -66,6 +67,10 @@ class JournalCorrupt(JournalError):  # noqa: N818 - the state's name, as in the 
 
 class JournalRefused(JournalError):  # noqa: N818 - a state, as its siblings
     """The journal will not be opened: in use by another process, a newer schema, a network filesystem, settings."""
+
+
+class LeaseLost(JournalError):  # noqa: N818 - a state, as its siblings
+    """Another node delivers here now, or may: nothing was written, and the row is its to send."""
 
 
 class JournalRuleBroken(AssertionError):  # noqa: N818 - named as in the docs
@@ -214,7 +219,9 @@ class Intake:
 
     `acknowledgment` is stored with the message so that a resend gets the same answer. With `duplicates_since`
     the same bytes from the same sender, received since then, are found in the same transaction: two
-    connections that bring one message at once cannot both have it taken.
+    connections that bring one message at once cannot both have it taken. `seen` is the newest audit link that was known
+    when the new entries were decided: with several nodes it is a `Conflict` when another took or moved an order of
+    the same key or set since.
     """
 
     route: str
@@ -227,6 +234,7 @@ class Intake:
     changes: tuple[EntryChange, ...] = ()
     decisions: tuple[DecisionRecord, ...] = ()
     duplicates_since: datetime | None = None
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,10 @@ import psycopg
 from interceptor.journal.group_commit import CommitReport, GroupCommit, QueueSettings
 from interceptor.journal.port import JournalReason, JournalUnavailable
 from interceptor.journal.postgres_connection import PostgresConnection, PostgresPlace, check_server, connect, migrate
+from interceptor.journal.postgres_nodes import PostgresFence, PostgresNodes
 from interceptor.journal.postgres_reader import PostgresReaders
 from interceptor.journal.postgres_writer import PostgresCommits
-from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sql_journal import Adapter, SqlJournal
 from interceptor.journal.upkeep import VerifyReport
 from interceptor.journal.verify_rows import check_rows
 
@@ -35,9 +36,11 @@ class PostgresSettings:
     Attributes:
         reader_count: Threads that read.
         queue: Limits of the writer's queue.
+        is_fenced: Whether only the holder of a destination's lease takes messages from its outbox.
     """
 
     reader_count: int = 2
+    is_fenced: bool = False
     queue: QueueSettings = field(default_factory=lambda: QueueSettings(custody_wait_seconds=CUSTODY_WAIT_SECONDS))
 
 
@@ -76,9 +79,12 @@ async def open_postgres_journal(
     writer = GroupCommit(commits, settings.queue, observe=observe)
     readers = PostgresReaders(place, count=settings.reader_count)
     await writer.start()
+    nodes = PostgresNodes(place, writer, readers, process=process)
+    fence = PostgresFence(process) if settings.is_fenced else None
     try:
-        yield SqlJournal(writer, readers, verify=_verify, back_up=_back_up)
+        yield SqlJournal(writer, readers, Adapter(verify=_verify, back_up=_back_up, nodes=nodes, fence=fence))
     finally:
+        await nodes.close()
         commits.is_stopping = True
         await readers.close()
         await writer.stop()

@@ -33,7 +33,7 @@ from interceptor.journal.port import (
 )
 
 WRITER_LOCK = 0x0DE1_17E2
-"""Advisory lock of whoever writes to the journal: one transaction of all nodes at a time (docs/adr/0007)."""
+"""Advisory lock of whoever writes to the journal: one transaction of all nodes at a time (docs/adr/0011)."""
 MIGRATION_LOCK = WRITER_LOCK + 1
 _PLACEHOLDER = re.compile(r"'[^']*'|\?(\d+)|\?|(?<!:):([a-z_]\w*)|%")
 

@@ -5,7 +5,7 @@ answer is asked for. One that is refused, or a caller that takes its work back, 
 written again one by one, each caller in a savepoint of its own, as SQLite's writer does always.
 
 Of all nodes one transaction writes at a time (an advisory lock, given back by the commit). So numbers become visible
-in their order, the audit chain has one end, and what is compared is what is set (docs/adr/0007).
+in their order, the audit chain has one end, and what is compared is what is set (docs/adr/0011).
 
 Failures: a connection that is lost before COMMIT was sent: nothing was written, the callers get `JournalUnavailable`.
 Lost while COMMIT was under way: the outcome is unknown. The writer connects again, as long as that takes, and reads

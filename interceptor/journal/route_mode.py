@@ -38,6 +38,21 @@ class RouteModes:
         for route, current in self._modes.items():
             self._shown(route, current)
 
+    async def follow(self) -> tuple[str, ...]:
+        """Take the modes that were set on another node; returns the routes whose mode is another now."""
+        counts = dict(self._change_counts)
+        changed = []
+        for route, mode in (await self._journal.route_modes()).items():
+            # Not where somebody sets it here at this moment: that is newer.
+            if (
+                route in self._modes
+                and self._change_counts[route] == counts.get(route, 0)
+                and self._modes[route] != mode
+            ):
+                self._apply(route, RouteMode(mode))
+                changed.append(route)
+        return tuple(changed)
+
     def mode(self, route: str) -> RouteMode:
         """The mode of *route* now."""
         return self._modes[route]
@@ -91,6 +106,15 @@ class HoldGate:
     def review_seen(self) -> None:
         """Somebody can review: a review process, or a person at the command line, gave a sign of life."""
         self._seen_at = self._monotonic()
+
+    @property
+    def review_age_seconds(self) -> float:
+        """How long ago somebody gave a sign of life."""
+        return self._monotonic() - self._seen_at
+
+    def review_seen_elsewhere(self, seconds_ago: float) -> None:
+        """Somebody gave one to another node."""
+        self._seen_at = max(self._seen_at, self._monotonic() - seconds_ago)
 
     def journal_checked(self, *, works: bool) -> None:
         """Whether the journal's last write or probe succeeded."""

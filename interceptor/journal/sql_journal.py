@@ -7,15 +7,17 @@ Failures: those of the adapter's writer (`sqlite_writer`, `postgres_writer`) and
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal import entry_rows, intake_rows, outbox_rows, prune_rows, restore_rows
 from interceptor.journal.decision_record import DecisionRecord
 from interceptor.journal.group_commit import GroupCommit
+from interceptor.journal.nodes import Nodes
 from interceptor.journal.port import (
     AlreadyTaken,
     AuditRow,
@@ -37,29 +39,66 @@ from interceptor.journal.sql import Reads, SqlConnection
 from interceptor.journal.stored_form import storable_text
 from interceptor.journal.upkeep import Pruned, Retention, VerifyReport
 
+_T = TypeVar("_T")
 ROWS_MAX = 100_000
 """The most rows that one read returns, whatever its caller asks for; `open_entries` alone returns all."""
+
+
+class Fence(Protocol):
+    """What several nodes may not do behind each other's back; everything runs in the write's own transaction."""
+
+    def lane(self, connection: SqlConnection, where: str | OutboxId, /) -> None:
+        """Raise LeaseLost where this node does not deliver to the destination, or to that of the row."""
+        ...
+
+    def intake(self, connection: SqlConnection, intake: Intake, /) -> None:
+        """Raise RolledBack with a Conflict where another node took or moved an order that the decision did not know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """What one database alone knows.
+
+    Attributes:
+        verify: Check everything that is stored; an audit link that must be there, or None.
+        back_up: Copy everything to a file.
+        nodes: For several nodes; None where there is one.
+        fence: What several nodes may not do; None where there is one.
+    """
+
+    verify: Callable[[Any, tuple[int, str] | None], VerifyReport]
+    back_up: Callable[[Any, Path, datetime], None]
+    nodes: Nodes | None = None
+    fence: Fence | None = None
+
+
+def _record_intake(
+    connection: SqlConnection, *, intake: Intake, fence: Fence | None
+) -> IntakeDone | AlreadyTaken | Conflict:
+    # A conflict leaves as the value of RolledBack, which the types cannot show.
+    if fence is not None:
+        fence.intake(connection, intake)
+    return intake_rows.record_intake(connection, intake)
+
+
+def _on_lane(
+    connection: SqlConnection, *, where: str | OutboxId, work: Callable[[SqlConnection], _T], fence: Fence | None
+) -> _T:
+    if fence is not None:
+        fence.lane(connection, where)
+    return work(connection)
 
 
 class SqlJournal:
     """`port.Journal` in SQL. The methods are described there; `side_tables` is for other parts' tables."""
 
-    def __init__(
-        self,
-        writer: GroupCommit,
-        readers: Reads,
-        *,
-        verify: Callable[[Any, tuple[int, str] | None], VerifyReport],
-        back_up: Callable[[Any, Path, datetime], None],
-    ) -> None:
-        """Use `open_sqlite_journal` or `open_postgres_journal`.
-
-        *verify* checks everything that is stored; *back_up* copies it to a file.
-        """
+    def __init__(self, writer: GroupCommit, readers: Reads, adapter: Adapter) -> None:
+        """Use `open_sqlite_journal` or `open_postgres_journal`."""
         self._writer = writer
         self._readers = readers
-        self._verify = verify
-        self._back_up = back_up
+        self._adapter = adapter
+        self.nodes = adapter.nodes
         self.side_tables = SideTables(writer, readers)
 
     @property
@@ -79,9 +118,7 @@ class SqlJournal:
 
     async def record_intake(self, intake: Intake) -> IntakeDone | AlreadyTaken | Conflict:
         """Store a message with all that follows from it."""
-        # The conflict leaves the work as the value of RolledBack, which the types cannot show.
-        work: Callable[[SqlConnection], IntakeDone | AlreadyTaken | Conflict]
-        work = partial(intake_rows.record_intake, intake=intake)
+        work = partial(_record_intake, intake=intake, fence=self._adapter.fence)
         return await self._writer.submit(work, takes_custody=bool(intake.entries or intake.outgoing))
 
     async def apply_change(self, change: EntryChange, *, at: datetime) -> ChangeDone | Conflict:
@@ -160,13 +197,12 @@ class SqlJournal:
 
     async def claim_next(self, destination: str, *, at: datetime, inflight: bool = False) -> OutboxRow | None:
         """Claim the first due row of the lane."""
-        return await self._writer.submit(
-            partial(outbox_rows.claim_next, destination=destination, at=at, inflight=inflight)
-        )
+        work = partial(outbox_rows.claim_next, destination=destination, at=at, inflight=inflight)
+        return await self._lane(destination, work)
 
     async def record_inflight(self, outbox_id: OutboxId, *, at: datetime) -> None:
         """The bytes are about to leave."""
-        await self._writer.submit(partial(outbox_rows.record_inflight, outbox_id=outbox_id, at=at))
+        await self._lane(outbox_id, partial(outbox_rows.record_inflight, outbox_id=outbox_id, at=at))
 
     async def record_acked(
         self,
@@ -178,17 +214,19 @@ class SqlJournal:
         claim_next: bool = False,
     ) -> OutboxRow | None:
         """The filler took it."""
-        return await self._writer.submit(
+        return await self._lane(
+            outbox_id,
             lambda connection: outbox_rows.record_acked(
                 connection, outbox_id, at=at, acknowledgment=acknowledgment, change=change, claim=claim_next
-            )
+            ),
         )
 
     async def record_retry(
         self, outbox_id: OutboxId, *, at: datetime, next_attempt_at: datetime, error: str, possible_duplicate: bool
     ) -> None:
         """It goes back to pending."""
-        await self._writer.submit(
+        await self._lane(
+            outbox_id,
             lambda connection: outbox_rows.record_retry(
                 connection,
                 outbox_id,
@@ -196,22 +234,27 @@ class SqlJournal:
                 next_attempt_at=next_attempt_at,
                 error=error,
                 possible_duplicate=possible_duplicate,
-            )
+            ),
         )
 
     async def record_replaced_content(self, outbox_id: OutboxId, *, at: datetime, error: str) -> None:
         """The original goes instead of what the filler refused."""
-        await self._writer.submit(partial(outbox_rows.record_replaced_content, outbox_id=outbox_id, at=at, error=error))
+        work = partial(outbox_rows.record_replaced_content, outbox_id=outbox_id, at=at, error=error)
+        await self._lane(outbox_id, work)
 
     async def record_dead(
         self, outbox_id: OutboxId, *, at: datetime, error: str, acknowledgment: bytes, change: EntryChange | None = None
     ) -> None:
         """The filler refused for good."""
-        await self._writer.submit(
+        await self._lane(
+            outbox_id,
             lambda connection: outbox_rows.record_dead(
                 connection, outbox_id, at=at, error=error, acknowledgment=acknowledgment, change=change
-            )
+            ),
         )
+
+    async def _lane(self, where: str | OutboxId, work: Callable[[SqlConnection], _T]) -> _T:
+        return await self._writer.submit(partial(_on_lane, where=where, work=work, fence=self._adapter.fence))
 
     async def recover_outbox(self, *, at: datetime) -> int:
         """After a start nothing is claimed or in flight."""
@@ -271,12 +314,12 @@ class SqlJournal:
 
     async def back_up(self, target: Path, *, at: datetime, actor: str) -> None:
         """Copy the journal as it stands to *target* while it is in use. Audited."""
-        await self._readers.read(lambda connection: self._back_up(connection, target, at))
+        await self._readers.read(lambda connection: self._adapter.back_up(connection, target, at))
         await self.record_audit(at=at, actor=actor, action="backed_up", entry_id=None, detail={})
 
     async def verify(self, *, expected_link: tuple[int, str] | None = None) -> VerifyReport:
         """Check everything that is stored."""
-        return await self._readers.read(lambda connection: self._verify(connection, expected_link))
+        return await self._readers.read(lambda connection: self._adapter.verify(connection, expected_link))
 
     async def audit_rows(
         self, *, entry_id: EntryId | None = None, after: int = 0, limit: int = 1000

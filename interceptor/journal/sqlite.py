@@ -16,7 +16,7 @@ import apsw
 
 from interceptor.journal import sqlite_restore, sqlite_verify
 from interceptor.journal.group_commit import CommitReport, GroupCommit
-from interceptor.journal.sql_journal import SqlJournal
+from interceptor.journal.sql_journal import Adapter, SqlJournal
 from interceptor.journal.sqlite_file import FileSettings, OwnerLock, errors_at_start, open_for_writing, prepare_place
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.journal.sqlite_writer import SqliteCommits, WriterSettings
@@ -84,12 +84,11 @@ async def open_sqlite_journal(
     try:
         await writer.start()
         try:
-            yield SqlJournal(
-                writer,
-                readers,
+            adapter = Adapter(
                 verify=lambda connection, link: sqlite_verify.verify(connection, expected_link=link),
                 back_up=lambda connection, target, at: sqlite_restore.back_up(connection, target, at=at),
             )
+            yield SqlJournal(writer, readers, adapter)
         finally:
             await readers.close()
             await writer.stop()

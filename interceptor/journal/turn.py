@@ -76,6 +76,8 @@ async def take_turn(inbound: Inbound, parts: TurnParts) -> TurnResult:
         return await _store(inbound, identity, parts)
     async with parts.custody.turn((*order_keys_of(view), *turn_sets(view, parts.custody))):
         for _ in range(ATTEMPTS_MAX):
+            if parts.custody.catch_up is not None:
+                await parts.custody.catch_up()
             if parts.custody.index.has_taken(identity.digest):
                 since = inbound.received_at - DUPLICATE_WINDOW
                 answer = await parts.custody.journal.find_answer(identity, since=since)
@@ -140,6 +142,7 @@ class _Turn:
         self._parts = parts
         self._journal = parts.custody.journal
         self._now = parts.now()
+        self._seen = parts.custody.position.audit_number
         self._deciding = Deciding(view, parts, evidence=inbound.evidence, at=self._now)
         self._draft = Draft(view, parts.release)
         self._present: list[OrderDecision] = []
@@ -370,6 +373,7 @@ class _Turn:
             changes=draft.changes,
             decisions=records,
             duplicates_since=inbound.received_at - DUPLICATE_WINDOW,
+            seen=self._seen,
         )
         done = await parts.custody.take(intake, is_tracked=not parts.is_store)
         if not isinstance(done, IntakeDone):

@@ -212,6 +212,22 @@ BREAKER_OPENED = error(
     "window_seconds",
     per_minute_max=0,
 )
+LEASE_TAKEN = info(
+    "lease_taken",
+    "This node delivers to the destination from now on.",
+    "destination",
+    "possible_duplicates",
+)
+LEASE_LOST = warning(
+    "lease_lost",
+    "This node delivers to the destination no more: another does, or the database cannot be asked.",
+    "destination",
+)
+DATABASE_WARNED = warning(
+    "database_warned",
+    "The database works, but keeps less than it could: without a synchronous standby a failover may lose orders.",
+    "reason",
+)
 CUSTODY_RECOVERED = info(
     "custody_recovered",
     "What the journal had in custody at the start.",

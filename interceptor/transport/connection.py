@@ -4,6 +4,8 @@ The owner is a `ConnectionHandler`; it is called on the event loop and must not 
 """
 
 import asyncio
+import socket
+import struct
 from typing import Any, Protocol
 
 from interceptor.transport.options import ConnectionEnd
@@ -134,4 +136,11 @@ class MllpConnection:
 
     def abort(self) -> None:
         """Drop the connection now; nothing that waits to be sent is sent."""
+        self._driver.abort()
+
+    def reset(self) -> None:
+        """As `abort`, and what the system has not sent yet is thrown away too: the peer sees a reset."""
+        if (target := self._transport.get_extra_info("socket")) is not None:
+            # On, 0 seconds: close sends RST and forgets the send buffer (socket(7)).
+            target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._driver.abort()
