@@ -70,6 +70,8 @@ class Express:
     def _lets_pass(self, message: "ExpressMessage", fields: list[bytes]) -> bool:
         """Whether an order passes as it is, by its study or by the mode; else it is decided first."""
         parts, content = self.parts, message.content
+        if parts.custody.catch_up is not None:
+            return False  # With several nodes the journal is asked first whose order this is.
         study = message.study = parts.studies.find(content, fields)
         if study is None and parts.mode() is not RouteMode.SHADOW:
             return False

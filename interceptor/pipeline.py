@@ -210,10 +210,8 @@ class Passage:
             self._begin_unreadable(raw, header)
         elif self._parts.options.custody is CustodyKind.STORE:
             self._parts.spawn(self._take(raw, header, None))
-        elif self._is_order and self._parts.custody.catch_up is not None:
-            self._parts.spawn(_after_others(self._parts.custody.catch_up, lambda: self._begin_order(raw, header)))
         elif self._is_order:
-            self._begin_order(raw, header)
+            _after_others(self._parts, lambda: self._begin_order(raw, header))
         else:
             self._relay(raw, header)
             if self._type is MessageTypeLabel.ADT:
@@ -431,10 +429,18 @@ class Passage:
         self._line.ended()
 
 
-async def _after_others(catch_up: Callable[[], Awaitable[None]], begin: Callable[[], None]) -> None:
-    """With several nodes: what the others have acknowledged until now is known first."""
-    await catch_up()
-    begin()
+def _after_others(parts: RouteParts, begin: Callable[[], None]) -> None:
+    """Begin at once; with several nodes, when what the others have acknowledged until now is known."""
+    catch_up = parts.custody.catch_up
+    if catch_up is None:
+        begin()
+        return
+
+    async def begin_then() -> None:
+        await catch_up()
+        begin()
+
+    parts.spawn(begin_then())
 
 
 def _keep_unreadable(parts: RouteParts, reason: str, raw: bytes) -> None:

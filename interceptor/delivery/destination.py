@@ -129,7 +129,7 @@ class Destination:
         request.is_done = True
         return True
 
-    def cut_off(self, request: Request) -> None:
+    def cut_off(self, request: Outgoing) -> None:
         """Let nothing of *request* reach the filler any more: withdrawn, or its connection reset. Its callback may be called."""
         if self.withdraw(request):
             return
@@ -266,7 +266,7 @@ class Line:
         elif self._timer is None:
             self._set_timer(self._destination.options.ack_timeout_seconds)
 
-    def cut_off(self, request: Request) -> None:
+    def cut_off(self, request: Outgoing) -> None:
         """Reset the connection if *request* is the one on its way: what the system has not sent yet is thrown away."""
         if self._request is request and self._connection is not None:
             self._connection.reset()
