@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
 from interceptor.config.atna_table import AtnaTable
-from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.database_table import DatabaseTable
+from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import ReviewTable
 from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
 from interceptor.config.value import HttpAddress, ListenAddress, Name, Network, PeerAddress, Probe, Table
