@@ -28,7 +28,10 @@ NAME = "localhost/order-interceptor"
 CERTIFICATES = Path("/etc/ssl/certs")
 USER_ID = 10001
 
-pytestmark = pytest.mark.timeout(900)  # An image takes a minute; two and more where others use the machine.
+pytestmark = [
+    pytest.mark.timeout(900),  # An image takes a minute; two and more where others use the machine.
+    pytest.mark.xdist_group("image"),  # It is built once.
+]
 
 CONFIG = """
 [node]

@@ -14,6 +14,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.support.source_tree import PACKAGE, ROOT, load_script, tracked_files
 
+pytestmark = pytest.mark.xdist_group("release")  # It is put together once.
+
 SBOM = load_script(ROOT / "deploy" / "sbom.py")
 VENDORED: list[dict[str, str]] = tomllib.loads((ROOT / "LICENSES" / "vendored.toml").read_text("utf-8")).get("file", [])
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.source_tree import ROOT, load_script
 
+pytestmark = pytest.mark.xdist_group("site")  # It is built once.
+
 SITE = load_script(ROOT / "docs" / "build_site.py")
 
 
