@@ -34,6 +34,7 @@ from interceptor.telemetry.label import (
 )
 from interceptor.telemetry.metric_family import MetricFamily, MetricKind
 from interceptor.telemetry.tally import (
+    AnyFamily,
     CounterTally,
     GaugeTally,
     HistogramTally,
@@ -146,18 +147,15 @@ def timestamp_value(moment: datetime | None) -> float:
 class _Families:
     """The families of the catalogue by name.
 
-    Counters have a registry of their own: one registry refuses `dead_letters` beside `dead_letters_total`,
-    although the text format tells them apart.
+    Each has a registry of its own: one registry refuses `dead_letters` beside `dead_letters_total`, although the text
+    format tells them apart; and a page can be rendered piece by piece.
     """
 
     def __init__(self) -> None:
-        self.registries = (CollectorRegistry(), CollectorRegistry())
-        others, counters = self.registries
-        ProcessCollector(registry=others)
         self._by_name = {family.name: build_family(family) for family in catalogue.CATALOGUE}
-        built = tuple(self._by_name.values())
-        counters.register(TallyCollector(one for one in built if one.family.kind is MetricKind.COUNTER))
-        others.register(TallyCollector(one for one in built if one.family.kind is not MetricKind.COUNTER))
+        process = CollectorRegistry()
+        ProcessCollector(registry=process)
+        self.registries = (process, *(_registry_of(one) for one in self._by_name.values()))
 
     def counter(self, family: MetricFamily) -> TallyFamily[CounterTally]:
         assert family.kind is MetricKind.COUNTER
@@ -170,6 +168,12 @@ class _Families:
     def histogram(self, family: MetricFamily) -> TallyFamily[HistogramTally]:
         assert family.kind is MetricKind.HISTOGRAM
         return cast("TallyFamily[HistogramTally]", self._by_name[family.name])
+
+
+def _registry_of(family: AnyFamily) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(TallyCollector((family,)))
+    return registry
 
 
 class RouteMetrics:
@@ -416,6 +420,14 @@ class Metrics:
         self.storage_free_bytes.set_function(lambda: measured(lambda status: status.f_bavail))
         self.storage_size_bytes.set_function(lambda: measured(lambda status: status.f_blocks))
 
-    def render(self) -> bytes:
-        """The metrics page in the Prometheus text format. Takes milliseconds: never call it in the node's loop."""
-        return b"".join(generate_latest(registry) for registry in self._registries)
+    def render(self, *, between: Callable[[], None] = lambda: None) -> bytes:
+        """The metrics page in the Prometheus text format. Takes milliseconds: never call it in the node's loop.
+
+        Args:
+            between: Called after each metric, so that the caller can let other threads go on.
+        """
+        pieces = []
+        for registry in self._registries:
+            pieces.append(generate_latest(registry))
+            between()
+        return b"".join(pieces)

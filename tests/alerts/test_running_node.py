@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.support.alert_rules import Selector, rules, run, selectors
-from tests.support.full_node import full_node, series_of
+from tests.support.full_node import FullNode, full_node, series_of
 from tests.support.node import placer_of
 from tests.support.orders import order
 from tests.support.source_tree import ROOT, load_script
@@ -139,3 +139,23 @@ def with_field(raw: bytes, index: int, text: str) -> bytes:
     fields = head.split(b"|")
     fields[index] = text.replace("\n", "").encode()
     return b"|".join(fields) + b"\r" + rest
+
+
+@pytest.mark.fault(50)
+async def test_in_a_storm_of_scrapes_every_order_is_answered_and_the_loop_never_stands_still(tmp_path: Path) -> None:
+    async with full_node(tmp_path) as running:
+        async with placer_of(running.node) as placer, asyncio.TaskGroup() as group:
+            storm = [group.create_task(scrape(running, 60)) for _ in range(4)]
+            answered = 0
+            while not all(scraper.done() for scraper in storm):
+                answered += b"MSA|AA" in await placer.exchange(order(f"S{answered}", patient=f"{answered}"))
+        series = await running.series()
+    assert answered > 0
+    assert series["interceptor_scrapes_total", ()] == 4 * 60
+    lag = "interceptor_event_loop_lag_seconds"
+    assert series[f"{lag}_bucket", (("le", "1.0"),)] == series[f"{lag}_count", ()]
+
+
+async def scrape(running: FullNode, times: int) -> None:
+    for _ in range(times):
+        assert "interceptor_ready 1.0" in await running.page()

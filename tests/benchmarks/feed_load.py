@@ -60,10 +60,10 @@ def report_with_feed(plan: Plan, folder: Path, say: Callable[[str], None]) -> It
     ):
         for round_number in range(1, plan.rounds + 1):
             say(f"round {round_number} of {plan.rounds}: orders without and with a feed")
-            alone.append(_finish(_start(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
-            feeding = _start(load, feed_port, admissions, ADMISSIONS_PER_SECOND, plan)
-            together.append(_finish(_start(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
-            fed.append(_finish(feeding))
+            alone.append(finish_load(start_load(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
+            feeding = start_load(load, feed_port, admissions, ADMISSIONS_PER_SECOND, plan)
+            together.append(finish_load(start_load(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
+            fed.append(finish_load(feeding))
     yield from report(alone, together, fed)
 
 
@@ -75,7 +75,7 @@ def build_admissions() -> tuple[bytes, ...]:
 
 def report(alone: list[Run], together: list[Run], fed: list[Run]) -> Iterator[str]:
     """Medians of the rounds, and the ratio that the design has a goal for."""
-    before, after, feed = _median(alone), _median(together), _median(fed)
+    before, after, feed = median_of(alone), median_of(together), median_of(fed)
     yield f"orders while a feed takes ADT, {CONNECTIONS} connections each, {ORDERS_PER_SECOND:,} orders/s asked for"
     for words, run in (("without the feed", before), ("with the feed", after), ("the feed itself", feed)):
         yield (
@@ -89,7 +89,8 @@ def report(alone: list[Run], together: list[Run], fed: list[Run]) -> Iterator[st
         )
 
 
-def _median(runs: list[Run]) -> Run:
+def median_of(runs: list[Run]) -> Run:
+    """Each figure's median over the rounds; errors of all of them."""
     return Run(
         rate=statistics.median(run.rate for run in runs),
         p50_us=statistics.median(run.p50_us for run in runs),
@@ -98,7 +99,8 @@ def _median(runs: list[Run]) -> Run:
     )
 
 
-def _start(load: Path, port: int, mix: Path, rate: int, plan: Plan) -> subprocess.Popen[str]:
+def start_load(load: Path, port: int, mix: Path, rate: int, plan: Plan) -> subprocess.Popen[str]:
+    """Begin to send so many messages a second to a port."""
     numbers = (CONNECTIONS, 1, plan.warm_seconds, plan.seconds, rate)
     return subprocess.Popen(
         [str(load), str(port), str(mix), *map(str, numbers)],
@@ -108,7 +110,8 @@ def _start(load: Path, port: int, mix: Path, rate: int, plan: Plan) -> subproces
     )
 
 
-def _finish(running: subprocess.Popen[str]) -> Run:
+def finish_load(running: subprocess.Popen[str]) -> Run:
+    """What it came to, when it has ended."""
     said, _ = running.communicate()
     if not said:
         return Run(0.0, 0.0, 0.0, 1)

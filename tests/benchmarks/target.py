@@ -27,7 +27,7 @@ data_directory = "{folder}"
 mappings = "{mappings}"
 
 [metrics]
-listen = "127.0.0.1:0"
+listen = "127.0.0.1:{metrics_port}"
 
 [route.bench]
 listen = "127.0.0.1:{port}"
@@ -141,6 +141,7 @@ def node(
     connections_max: int,
     folder: Path,
     feed_port: int | None = None,
+    metrics_port: int = 0,
 ) -> Iterator[Target]:
     """A node of ours with one route, and with a feed listener where *feed_port* is given.
 
@@ -154,6 +155,7 @@ def node(
     config.write_text(
         _NODE_CONFIG.format(
             folder=home,
+            metrics_port=metrics_port,
             mappings=ROOT / "mappings",
             port=port,
             mode=mode,

@@ -27,10 +27,10 @@ class CountedMetrics(Metrics):
         self.render_count = 0
         self.rendered_in: str = ""
 
-    def render(self) -> bytes:
+    def render(self, *, between: Callable[[], None] = lambda: None) -> bytes:
         self.render_count += 1
         self.rendered_in = threading.current_thread().name
-        return super().render()
+        return super().render(between=between)
 
 
 @pytest.fixture

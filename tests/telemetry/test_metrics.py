@@ -184,3 +184,9 @@ def test_every_degraded_reason_has_its_series(metrics: Metrics) -> None:
 )
 def test_message_codes_fold_to_a_closed_set(code: str, label: str) -> None:
     assert message_type_label(code) == label
+
+
+def test_a_page_is_rendered_in_pieces_so_that_a_message_never_waits_for_all_of_it(metrics: Metrics) -> None:
+    pieces: list[None] = []
+    assert metrics.render(between=lambda: pieces.append(None)) == metrics.render()
+    assert len(pieces) == len(CATALOGUE) + 1
