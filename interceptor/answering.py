@@ -178,11 +178,9 @@ def _send(
 ) -> None:
     """Write one acknowledgment: the only function that does."""
     kind = type(proof)
-    is_own_refusal = code is not None and not code.is_accept
-    assert proof is not None or is_own_refusal, "a positive acknowledgment without proof"
+    assert proof is not None or (code is not None and not code.is_accept), "a positive acknowledgment without proof"
     block = None
-    if kind is Answer:
-        assert isinstance(proof, Answer)
+    if isinstance(proof, Answer):
         block = proof.block
         assert proof.raw is content, "an answer that is not the filler's own"
         assert block is None or len(block) == len(content) + BLOCK_SIZE, "a block that is not the answer's"

@@ -182,7 +182,8 @@ class PlacerLine:
     def ended(self) -> None:
         """The message under way has come to its end."""
         self._passage = None
-        self._pump()
+        if self._waiting:
+            self._pump()
 
     def _pump(self) -> None:
         """Begin messages until one has to wait. A loop, not recursion: many may be done at once."""

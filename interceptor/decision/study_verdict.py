@@ -25,7 +25,6 @@ from interceptor.message.group import OrderGroup, order_groups
 from interceptor.message.view import MessageView
 
 _HEAD_SIZE = 4
-_HEADS = re.compile(rb"(?:[A-Za-z0-9]{3}\|)*")
 _ORC, _OBR = b"ORC|", b"OBR|"
 _ODD = re.compile(rb'[~\\&"]|[^ -~]')
 """What makes bytes of a field more than one plain value."""
@@ -131,9 +130,10 @@ def _find_order(raw: bytes, header_fields: list[bytes]) -> tuple[list[bytes], li
     if not lines[-1]:
         lines.pop()
     heads = b"".join([line[:_HEAD_SIZE] for line in lines])
-    if len(heads) != len(lines) * _HEAD_SIZE or _HEADS.fullmatch(heads) is None:
+    count = len(lines)
+    if len(heads) != count * _HEAD_SIZE or heads[_HEAD_SIZE - 1 :: _HEAD_SIZE] != b"|" * count:
         return None
-    if heads.count(_ORC) != 1 or heads.count(_OBR) != 1:
+    if heads.count(_ORC) != 1 or heads.count(_OBR) != 1 or not heads.replace(b"|", b"").isalnum():
         return None
     order_at, request_at = heads.find(_ORC), heads.find(_OBR)
     if request_at < order_at:
