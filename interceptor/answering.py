@@ -87,7 +87,7 @@ class MessagePassage(Protocol):
 class PlacerAnswers:
     """The answers to one message."""
 
-    __slots__ = ("_line", "_metrics", "_new_control_id", "_now", "_owes_commit", "_received_at")
+    __slots__ = ("_line", "_metrics", "_new_control_id", "_now", "_owes_commit", "_received_at", "code")
 
     def __init__(
         self,
@@ -106,6 +106,8 @@ class PlacerAnswers:
         self._new_control_id = new_control_id
         self._now = now
         self._received_at = received_at
+        self.code = ""
+        """The last acknowledgment code that was sent, for the traffic page; "" for none."""
 
     def relay(self, answer: Answer) -> None:
         """Give the filler's own acknowledgment back."""
@@ -157,6 +159,8 @@ class PlacerAnswers:
         self._owes_commit = False
 
     def _send(self, content: bytes, code: AckCode | None, *, proof: Proof | None) -> None:
+        if not self._line.is_lost:
+            self.code = code or AckCode.APPLICATION_ACCEPT
         _send(self._line, self._metrics, content, code, proof=proof, received_at=self._received_at)
 
 

@@ -21,7 +21,7 @@ from interceptor.message.group import is_order_message
 from interceptor.message.header import peek_usual_fields, usual_header
 from interceptor.pipeline import CustodyKind, Passage, RouteParts
 from interceptor.telemetry.events import MESSAGE_LEFT_UNANSWERED
-from interceptor.telemetry.label import MessageOutcome, message_type_label
+from interceptor.telemetry.label import MessageOutcome, MessageTypeLabel, message_type_label
 from interceptor.telemetry.tally import CounterTally
 from interceptor.transport.exchange import Answer, AnswerStatus
 from interceptor.wire.frame import Frame
@@ -33,9 +33,18 @@ _KINDS_COUNT_MAX = 1024
 class _Kind:
     """What an MSH-9 says: whether such messages can go this way, and what counts them."""
 
-    __slots__ = ("is_express", "is_order", "passed", "unanswered")
+    __slots__ = ("is_express", "is_order", "label", "passed", "unanswered")
 
-    def __init__(self, *, is_express: bool, is_order: bool, passed: CounterTally, unanswered: CounterTally) -> None:
+    def __init__(
+        self,
+        label: MessageTypeLabel,
+        *,
+        is_express: bool,
+        is_order: bool,
+        passed: CounterTally,
+        unanswered: CounterTally,
+    ) -> None:
+        self.label = label
         self.is_express = is_express
         self.is_order = is_order
         self.passed = passed
@@ -83,6 +92,7 @@ class Express:
         header = usual_header(fields)
         label = message_type_label(header.message_type.code)
         kind = _Kind(
+            label,
             is_express=not is_merge(header),
             is_order=is_order_message(header),
             passed=self.metrics.messages.child(label, MessageOutcome.PASSED),
@@ -97,6 +107,8 @@ class ExpressMessage:
     """One message on the shortest way, and what the filler's side sees of it (`transport.exchange.Outgoing`)."""
 
     __slots__ = (
+        "_added_seconds",
+        "_code",
         "_express",
         "_kind",
         "_line",
@@ -118,6 +130,7 @@ class ExpressMessage:
         self._kind = kind
         self._line = line
         self._received_at = monotonic()
+        self._added_seconds, self._code = -1.0, ""
         self.content = frame.content
         self.block = frame.block
         self.control_id = control_id
@@ -132,7 +145,8 @@ class ExpressMessage:
         metrics, parts = express.metrics, express.parts
         metrics.message_bytes.observe(len(self.content))
         metrics.last_message.value = time()
-        metrics.added_latency.observe(monotonic() - self._received_at)
+        self._added_seconds = monotonic() - self._received_at
+        metrics.added_latency.observe(self._added_seconds)
         parts.filler.submit(self)
         if self.study is not None:
             parts.record_study(self.study)
@@ -152,6 +166,8 @@ class ExpressMessage:
         """Give the filler's answer back; one that is not the last may follow the last, after CA."""
         status = answer.status
         if status is AnswerStatus.ANSWERED:
+            if answer.acknowledgment is not None:
+                self._code = answer.acknowledgment.code
             relay_answer(self._line, answer, self._express.metrics, received_at=self._received_at)
             if answer.final:
                 self._end(self._kind.passed)
@@ -165,4 +181,7 @@ class ExpressMessage:
 
     def _end(self, counter: CounterTally) -> None:
         counter.value += 1
+        kind = self._kind
+        outcome = MessageOutcome.PASSED if counter is kind.passed else MessageOutcome.UNANSWERED
+        self._express.metrics.traffic.note(kind.label, self.control_id, outcome, self._added_seconds, self._code)
         self._line.ended()

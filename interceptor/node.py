@@ -51,6 +51,7 @@ from interceptor.journal_keeper import keep_journal, opened_journal
 from interceptor.lane import build_couriers, build_destinations, waker
 from interceptor.lifetime import running_tasks
 from interceptor.line_security import LineGuard, LineSecurity
+from interceptor.line_status import line_commands
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
 from interceptor.node_parts import NodeParts, build_metrics, start_line_security, tell_start, utc_now
 from interceptor.recovery import load_custody, load_modes, pause_if_restored
@@ -191,6 +192,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
     wake = waker(couriers.values())
     handlers = {
         **build_commands(parts, custody, routes, modes, destinations=destinations, wake=wake, nodes=cluster.status),
+        **line_commands(parts, routes, modes, destinations, couriers),
         **RegistryDesk(registry, now=utc_now).handlers(),
         **evidence.handlers(),
         **webhook_commands(parts),

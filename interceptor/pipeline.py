@@ -189,7 +189,7 @@ class Passage:
         self._is_truncated = frame.truncated or is_half
         self._request: Request | None = None
         self._type, self._is_order = _kind_of(self._header)
-        self._outcome, self._received_at = MessageOutcome.PASSED, monotonic()
+        self._outcome, self._received_at, self._added_seconds = MessageOutcome.PASSED, monotonic(), -1.0
         self._answers = PlacerAnswers(
             line,
             metrics=parts.metrics,
@@ -203,9 +203,8 @@ class Passage:
     def begin(self) -> None:
         """Set the message on its way. What has to be waited for comes back by callbacks or runs as a task."""
         raw, header = self._raw, self._header
-        metrics = self._parts.metrics
-        metrics.message_bytes.observe(len(raw))
-        metrics.last_message.set(time())
+        self._parts.metrics.message_bytes.observe(len(raw))
+        self._parts.metrics.last_message.set(time())
         if header is None or self._is_truncated:
             self._begin_unreadable(raw, header)
         elif self._parts.options.custody is CustodyKind.STORE:
@@ -338,7 +337,8 @@ class Passage:
             answer_count=answer_count(header) if header is not None else 1,
             waits_for_peer=not tells_of_absence,
         )
-        parts.metrics.added_latency.observe(monotonic() - self._received_at)
+        self._added_seconds = monotonic() - self._received_at
+        parts.metrics.added_latency.observe(self._added_seconds)
         parts.filler.submit(self._request)
 
     def _answered(self, answer: Answer) -> None:
@@ -425,7 +425,7 @@ class Passage:
 
     def _done(self, outcome: MessageOutcome) -> None:
         self._answers.end()
-        self._parts.metrics.messages.count(self._type, outcome)
+        self._parts.metrics.note_end(self._type, self._header, outcome, self._added_seconds, self._answers.code)
         self._line.ended()
 
 

@@ -22,21 +22,28 @@ from typing import Any
 import httpx2
 
 from interceptor.config.address import Address
+from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.review import ProxyLoginTable, ReviewTable
 from interceptor.config.schema import Config
 from interceptor.config.secret import SecretError, read_secret
+from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.journal import account_rows
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
+from interceptor.journal.sqlite_review import SqliteOrderReader
+from interceptor.journal.sqlite_review_record import SqliteRecordReader
 from interceptor.lifetime import first_of, running_tasks
+from interceptor.replay.vignette import read_vignettes, run_vignette
 from interceptor.review.access_desk import LINK_MINUTES
-from interceptor.review.app import build_app, build_templates
+from interceptor.review.app import build_app
 from interceptor.review.credential import Passwords
 from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.oidc import OidcClient, OidcSettings
 from interceptor.review.parts import AccessReads, ProxyLogin, ReviewParts, ReviewSettings
 from interceptor.review.process import TlsPair, be_polite, bind, living, serving
+from interceptor.review.rendering import build_templates
 from interceptor.review.session import SessionActivity
+from interceptor.review.vignette_view import RunVignettes, VignetteView
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.operation_events import REVIEW_STARTED, REVIEW_STOPPED
 
@@ -74,11 +81,16 @@ async def running_review(config: Config, *, is_demo: bool = False) -> AsyncItera
         port = int(listener.getsockname()[1])
         readers = Readers(journal_path(config.node.data_directory), vfs=None, count=READER_COUNT)
         stack.push_async_callback(readers.close)
+        content = load_content(config)
         parts = ReviewParts(
             settings=build_settings(config, review, port=port, is_demo=is_demo),
             node=NodeClient(config.control_socket),
             database=readers,
+            reader=SqliteOrderReader(readers),
+            records=SqliteRecordReader(readers),
+            content=content,
             access=access_reads(readers),
+            run_vignettes=vignette_runner(config, content),
             templates=build_templates(),
             now=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
@@ -119,6 +131,39 @@ async def _tell_first_link(pages: ReviewPages, tell: Callable[[str], None]) -> N
     link = await first_link(pages)
     if link is not None:
         tell(f"First login, good once within {LINK_MINUTES:g} minutes: {link}")
+
+
+def load_content(config: Config) -> ClinicalContent:
+    """The clinical content that the node decides by, for the pages that show and try it.
+
+    Raises:
+        MappingsError: Every problem at once.
+    """
+    node = config.node
+    mappings = node.mappings or find_mappings()
+    return load_clinical_content(mappings=mappings, policy=node.policy, profile=node.profile, site=node.site)
+
+
+def vignette_runner(config: Config, content: ClinicalContent) -> RunVignettes:
+    """Decides the vignettes that ship with the clinical content. Without any, there are none to show."""
+
+    def run() -> tuple[VignetteView, ...]:
+        folder = (config.node.mappings or find_mappings()) / "vignettes"
+        found = read_vignettes(folder) if folder.is_dir() else ()
+        results = (run_vignette(one, content=content, now=datetime.now(UTC)) for one in found)
+        return tuple(
+            VignetteView(
+                name=result.vignette.name,
+                title=result.vignette.title,
+                why=result.vignette.why,
+                agrees=result.agrees,
+                expected=tuple(str(order) for message in result.expected for order in message),
+                found=tuple(str(order) for message in result.found for order in message),
+            )
+            for result in results
+        )
+
+    return run
 
 
 def build_settings(config: Config, review: ReviewTable, *, port: int, is_demo: bool) -> ReviewSettings:

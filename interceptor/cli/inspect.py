@@ -9,7 +9,7 @@ from interceptor.cli.node_connection import JSON_OPTION
 from interceptor.cli.terminal import ExitCode, print_json, print_line, printable
 
 if TYPE_CHECKING:
-    from interceptor.cli.inspection import InspectedValue, Inspection
+    from interceptor.review.inspection import InspectedValue, Inspection
 
 TEXT_LENGTH_MAX = 200
 """Longer values, an embedded PDF above all, are cut on the screen; --json has them whole."""
@@ -31,9 +31,9 @@ def inspect(
 
     A local tool: it shows everything that the message says and masks nothing.
     """
-    from interceptor.cli.inspection import inspect_message, validate_message
     from interceptor.message.header import NotHl7
     from interceptor.message.view import MessageView
+    from interceptor.review.inspection import inspect_message, validate_message
 
     code = ExitCode.DONE
     for number, raw in enumerate(read_messages(file), start=1):

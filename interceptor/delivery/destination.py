@@ -14,6 +14,7 @@ Source: HL7 v2 chapter 2, sections on original and enhanced acknowledgment mode;
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ class Destination:
         self._idle: list[Line] = []
         self._connected_count = 0
         self._is_refused = False
+        self.changed_at = time.time()
+        """Since when it is as `is_up` says, seconds since 1970; for people."""
 
     @property
     def is_up(self) -> bool:
@@ -142,6 +145,7 @@ class Destination:
         self._is_refused = False
         self.metrics.up.set(1)
         if self._connected_count == 1:
+            self.changed_at = time.time()
             self.log.event(DESTINATION_CONNECTED, destination=self.options.name)
         self.line_free(line)
 
@@ -152,6 +156,7 @@ class Destination:
             self._idle.remove(line)
         if not self.is_up:
             self.metrics.up.set(0)
+            self.changed_at = time.time()
             self.log.event(DESTINATION_LOST, destination=self.options.name, reason="lost")
 
     def line_refused(self) -> None:

@@ -10,19 +10,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
-from starlette.templating import Jinja2Templates
 
 from interceptor.journal.port import JournalError
 from interceptor.review import login
 from interceptor.review.guard import Guard
-from interceptor.review.pages import account, front
+from interceptor.review.pages import (
+    account,
+    audit,
+    dead_letters,
+    events,
+    help_page,
+    history,
+    lines,
+    message,
+    order,
+    policy,
+    traffic,
+    users,
+    worklist,
+)
 from interceptor.review.parts import ReviewParts
 from interceptor.review.security import BodyLimit, HostCheck, SecurityHeaders
 from interceptor.review.session import SessionActivity, SessionMiddleware
@@ -30,16 +42,23 @@ from interceptor.review.session import SessionActivity, SessionMiddleware
 _FOLDER: Final = Path(__file__).parent
 
 RouteBuilder = Callable[[ReviewParts, Guard], Sequence[BaseRoute]]
-PAGES: Final[tuple[RouteBuilder, ...]] = (front.routes, login.routes, account.routes)
+PAGES: Final[tuple[RouteBuilder, ...]] = (
+    worklist.routes,
+    order.routes,
+    message.routes,
+    history.routes,
+    dead_letters.routes,
+    lines.routes,
+    traffic.routes,
+    policy.routes,
+    users.routes,
+    audit.routes,
+    events.routes,
+    help_page.routes,
+    login.routes,
+    account.routes,
+)
 """Every module of pages, in the order in which their paths are tried."""
-
-
-def build_templates() -> Jinja2Templates:
-    """The templates: every value is escaped, and one that is not there is our mistake, not an empty place."""
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, auto_reload=False
-    )
-    return Jinja2Templates(env=environment)
 
 
 def build_app(parts: ReviewParts, *, activity: SessionActivity, mounts: Sequence[BaseRoute] = ()) -> Starlette:

@@ -12,11 +12,14 @@ from typing import Any, Protocol, TypeVar
 
 from starlette.templating import Jinja2Templates
 
+from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.journal.account import Account, StoredSession
 from interceptor.review.credential import Passwords
 from interceptor.review.node_client import NodeClient
 from interceptor.review.oidc import OidcClient
+from interceptor.review.reading import OrderReader, RecordReader
 from interceptor.review.tally import ReviewTally
+from interceptor.review.vignette_view import RunVignettes
 
 _T = TypeVar("_T")
 
@@ -92,6 +95,8 @@ class ReviewParts:
     """Everything that a page may use.
 
     Attributes:
+        reader, records: What pages read of the journal.
+        content: The policy and code tables, for showing and trying them; the node decides by its own.
         now: Aware UTC.
         monotonic: Seconds, for intervals.
         passwords: Checks passwords of accounts of ours.
@@ -103,7 +108,11 @@ class ReviewParts:
     settings: ReviewSettings
     node: NodeClient
     database: Database
+    reader: OrderReader
+    records: RecordReader
+    content: ClinicalContent
     access: AccessReads
+    run_vignettes: RunVignettes
     templates: Jinja2Templates
     now: Callable[[], datetime]
     monotonic: Callable[[], float]

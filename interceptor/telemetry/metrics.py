@@ -19,6 +19,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from interceptor.message.header import Header
 from interceptor.telemetry import line_metrics
 from interceptor.telemetry import metric_catalogue as catalogue
 from interceptor.telemetry.health import DegradedReason
@@ -42,6 +43,7 @@ from interceptor.telemetry.tally import (
     TallyFamily,
     build_family,
 )
+from interceptor.telemetry.traffic import TrafficRing
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of `Metrics.render`: the Prometheus text format."""
@@ -106,6 +108,18 @@ class Counters:
     def count(self, *words: str, amount: float = 1) -> None:
         """Add to one child. A word that was not known at the start counts with all words as "other"."""
         self._children.get(words, self._other).inc(amount)
+
+    def sums(self) -> dict[str, int]:
+        """Counts by the first label, only what has happened."""
+        found: dict[str, int] = {}
+        for words, child in self._children.items():
+            if child.value:
+                found[words[0]] = found.get(words[0], 0) + int(child.value)
+        return found
+
+    def total(self) -> int:
+        """All counts together."""
+        return sum(self.sums().values())
 
     def child(self, *words: str) -> CounterTally:
         """The child itself, for a caller that counts the same thing many times."""
@@ -205,6 +219,7 @@ class RouteMetrics:
         self.acks_sent = counters(catalogue.ACKS_SENT_TOTAL, ACKNOWLEDGMENT_CODES, AckOrigin)
         self.last_message = gauge(catalogue.LAST_MESSAGE_TIMESTAMP_SECONDS)
         self.last_message.set(started_at.timestamp())
+        self.traffic = TrafficRing()
         self.health_probes = counter(catalogue.HEALTH_PROBES_TOTAL)
         self.control_id_reuses = counter(catalogue.CONTROL_ID_REUSES_TOTAL)
         self.unknown_charsets = counter(catalogue.UNKNOWN_CHARSETS_TOTAL)
@@ -218,6 +233,18 @@ class RouteMetrics:
         self.parked = gauge(catalogue.PARKED_ORDERS)
         self.breaker_open = gauge(catalogue.BREAKER_OPEN)
         self._modes = {mode: families.gauge(catalogue.ROUTE_MODE_INFO).labels(route, mode) for mode in labels.modes}
+
+    def note_end(
+        self,
+        kind: MessageTypeLabel,
+        header: Header | None,
+        outcome: MessageOutcome,
+        added_seconds: float,
+        code: str,
+    ) -> None:
+        """A message has come to its end: counted, and shown on the traffic page."""
+        self.messages.count(kind, outcome)
+        self.traffic.note(kind, header, outcome, added_seconds, code)
 
     def show_mode(self, mode: str) -> None:
         """Show the mode that the route is in now; one of the modes given at the start."""

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from interceptor.cli import inspect
-from interceptor.cli.inspection import inspect_message, validate_message
 from interceptor.message.view import MessageView
+from interceptor.review.inspection import inspect_message, validate_message
 from tests.support.corpus import corpus_messages, needs_corpus
 
 ORDER = (

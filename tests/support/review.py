@@ -15,14 +15,17 @@ from interceptor.config.review import ReviewTable
 from interceptor.config.schema import Config
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
-from interceptor.review.app import build_app, build_templates
+from interceptor.journal.sqlite_review import SqliteOrderReader
+from interceptor.journal.sqlite_review_record import SqliteRecordReader
+from interceptor.review.app import build_app
 from interceptor.review.credential import Passwords
 from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.oidc import OidcClient
 from interceptor.review.parts import ReviewParts
+from interceptor.review.rendering import build_templates
 from interceptor.review.rights import Role
 from interceptor.review.session import SessionActivity
-from interceptor.review_wiring import access_reads, build_settings
+from interceptor.review_wiring import access_reads, build_settings, load_content, vignette_runner
 from tests.support.node import node_config, node_of
 
 ORIGIN = "https://review.test"
@@ -102,11 +105,16 @@ async def review_of(config: Config, *, provider: OidcClient | None = None, **set
     readers = Readers(journal_path(config.node.data_directory), vfs=None, count=2)
     clock, activity = Clock(), SessionActivity()
     built = build_settings(config, config.review, port=8440, is_demo=False)
+    content = load_content(config)
     parts = ReviewParts(
         settings=replace(built, **{"is_tls": True, **settings}),
         node=NodeClient(config.control_socket),
         database=readers,
+        reader=SqliteOrderReader(readers),
+        records=SqliteRecordReader(readers),
+        content=content,
         access=access_reads(readers),
+        run_vignettes=vignette_runner(config, content),
         templates=build_templates(),
         now=clock.now,
         monotonic=lambda: clock.at.timestamp(),
