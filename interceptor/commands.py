@@ -3,9 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from interceptor import __version__
 from interceptor.config.review import ReviewTable
+from interceptor.control.protocol import ControlError
 from interceptor.delivery.destination import Destination
 from interceptor.journal.custody import Custody
 from interceptor.journal.route_mode import RouteModes
@@ -21,6 +23,7 @@ from interceptor.review.release_desk import ReleaseRules
 from interceptor.review.route_desk import RouteDesk
 from interceptor.review.token_desk import TokenDesk
 from interceptor.route import Route
+from interceptor.supervisor_link import ask_for_successor, is_supervised
 from interceptor.telemetry.events import CONTROL_FAILED
 from interceptor.telemetry.redaction import describe_error
 
@@ -48,6 +51,7 @@ def build_commands(
         **AccountDesk(parts.journal.side_tables, now=utc_now).handlers(),
         **TokenDesk(parts.journal.side_tables, now=utc_now).handlers(),
         "journal_prune": pruner(parts.journal),
+        "restart": restart,
     }
 
 
@@ -79,6 +83,15 @@ def _access_desk(parts: NodeParts) -> AccessDesk:
         session_seconds_max=review.session_hours_max * 3600.0, glass_seconds=review.break_glass_minutes * 60.0
     )
     return AccessDesk(parts.journal.side_tables, limits=limits, now=utc_now)
+
+
+async def restart(arguments: dict[str, Any]) -> Mapping[str, object]:
+    """Ask the supervisor for a fresh node that takes over from this one; answers with our own process id."""
+    del arguments
+    if not is_supervised():
+        raise ControlError("not_supervised", "no supervisor of ours started this node: restart it where it was started")
+    ask_for_successor()
+    return {"pid": os.getpid()}
 
 
 def failure_teller(parts: NodeParts) -> Callable[[str, Exception], None]:

@@ -34,7 +34,7 @@ from interceptor.telemetry.health import Health
 from interceptor.telemetry.label import ConnectionResult
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.telemetry.probe import probe_answerer
-from interceptor.tracing import passages
+from interceptor.tracing import MakePassage, passages
 from interceptor.transport.connection import MllpConnection
 from interceptor.transport.options import (
     ConnectionEnd,
@@ -245,7 +245,7 @@ class Listener:
 async def listen(
     name: str,
     config: Config,
-    route: Route,
+    routes: Mapping[str, Route],
     *,
     guard: LineGuard,
     metrics: RouteMetrics,
@@ -262,8 +262,8 @@ async def listen(
     table = config.route[name]
     parts = LineParts(
         name=name,
-        pipelined_max=route.parts.options.pipelined_max,
-        passage=passages(route.parts, tracer),
+        pipelined_max=table.pipelined_max,
+        passage=_passages(name, routes, tracer),
         log=log,
         mllp_commit_ack=table.mllp_commit_ack,
         health_probe=table.health_probe.encode("ascii"),
@@ -274,29 +274,44 @@ async def listen(
     options = _connection_options(table, finish_seconds)
     async with _serve_lines(table, parts, options, guard=guard, metrics=metrics, adopted=adopted) as listener:
         address = f"{table.listen.host}:{listener.server.port}"
-        mode = route.parts.mode().value
+        mode = routes[name].parts.mode().value
         log.event(LISTENER_OPENED, route=name, address=address, mode=mode, custody=table.custody)
         try:
             yield listener
         finally:
             # What has left belongs to the record, too.
-            route.parts.shadow.finish()
+            routes[name].parts.shadow.finish()
+
+
+def _passages(name: str, routes: Mapping[str, Route], tracer: "Tracer | None") -> MakePassage:
+    """The way of each message through the route as it is then: a reload puts another one there."""
+    known = routes[name].parts
+    make = passages(known, tracer)
+
+    def passage(frame: Frame, line: PlacerSide) -> MessagePassage:
+        nonlocal known, make
+        parts = routes[name].parts
+        if parts is not known:
+            known, make = parts, passages(parts, tracer)
+        return make(frame, line)
+
+    return passage
 
 
 @asynccontextmanager
 async def listen_feed(
-    config: Config, parts: FeedParts, *, guard: LineGuard, adopted: Adopted = ()
+    name: str, config: Config, feeds: Mapping[str, FeedParts], *, guard: LineGuard, adopted: Adopted = ()
 ) -> AsyncIterator[Listener]:
     """Take connections of a feed's senders for the length of the block.
 
     Raises:
         OSError: The address cannot be bound.
     """
-    table = config.feed[parts.name]
+    table, parts = config.feed[name], feeds[name]
     lines = LineParts(
-        name=parts.name,
+        name=name,
         pipelined_max=table.pipelined_max,
-        passage=lambda frame, line: FeedPassage(frame, line, parts),
+        passage=lambda frame, line: FeedPassage(frame, line, feeds[name]),
         log=parts.log,
     )
     receiver_seconds = config.destination[table.destination].ack_timeout_seconds if table.destination else 0.0
@@ -305,7 +320,7 @@ async def listen_feed(
     async with serving as listener:
         address = f"{table.listen.host}:{listener.server.port}"
         custody = "relay" if table.destination else "store"
-        parts.log.event(LISTENER_OPENED, route=parts.name, address=address, mode="feed", custody=custody)
+        parts.log.event(LISTENER_OPENED, route=name, address=address, mode="feed", custody=custody)
         yield listener
 
 

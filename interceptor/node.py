@@ -25,13 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interceptor import __version__
-from interceptor.action.breaker import HoldBreaker
-from interceptor.action.plan import RouteMode
 from interceptor.audit_wiring import exported_audit
 from interceptor.cluster import Cluster, build_cluster, join
 from interceptor.commands import build_commands, failure_teller
 from interceptor.config.mappings import find_mappings, load_clinical_content
-from interceptor.config.schema import Config, RouteTable
+from interceptor.config.schema import Config
 from interceptor.control.server import serve_control
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.delivery.courier import Courier
@@ -39,24 +37,24 @@ from interceptor.delivery.destination import Destination
 from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.evidence.lookup import RegistrySource
 from interceptor.evidence.registry_sqlite import SqliteRegistry
-from interceptor.feed import FeedParts
-from interceptor.feed_wiring import FeedWiring, build_feeds, build_registry, registry_authorities, study_note
+from interceptor.feed_wiring import build_registry, registry_authorities
 from interceptor.handover import Sockets
 from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
 from interceptor.journal.patient_merge import PatientMerges
 from interceptor.journal.recorder import Recorder
-from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal_keeper import keep_journal, opened_journal
 from interceptor.lane import build_couriers, build_destinations, waker
 from interceptor.lifetime import running_tasks
 from interceptor.line_security import LineGuard, LineSecurity
 from interceptor.line_status import line_commands
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
-from interceptor.node_parts import NodeParts, build_metrics, start_line_security, tell_start, utc_now
+from interceptor.node_parts import InForce, NodeParts, build_metrics, start_line_security, tell_start, utc_now
 from interceptor.recovery import load_custody, load_modes, pause_if_restored
+from interceptor.reload import Reloader
 from interceptor.review.registry_desk import RegistryDesk
-from interceptor.route import Route, RouteWiring, build_route, end_of_wait, mode_changer, would_be_held
+from interceptor.route import Route, end_of_wait
+from interceptor.routing import Routing, RoutingParts, would_be_held_now
 from interceptor.sources import Evidence, SourceWiring, open_evidence
 from interceptor.synthetic import run_synthetic
 from interceptor.telemetry.events import (
@@ -83,6 +81,7 @@ class Node:
         control_socket: Where commands are taken.
         security: Certificates and peer maps of every line; `reload_certificates` reads the files again.
         failed: Set when the node must stop: the journal is broken or a part that must live has died.
+        reload: Read the configuration file again (`reload.Reloader.reload`); None without one.
         sockets: The listening sockets, for a node that takes over.
     """
 
@@ -95,6 +94,7 @@ class Node:
     failed: asyncio.Event
     sockets: Callable[[], Sockets]
     security: LineSecurity
+    reload: Callable[..., Coroutine[Any, Any, Mapping[str, object]]] | None
     drain: Callable[[], Coroutine[Any, Any, int]]
 
 
@@ -104,6 +104,7 @@ async def running_node(
     *,
     log: EventLog,
     content: ClinicalContent | None = None,
+    source: Path | None = None,
     adopted: Sockets | None = None,
     tracer: "Tracer | None" = None,
 ) -> AsyncIterator[Node]:
@@ -113,6 +114,7 @@ async def running_node(
         config: The whole configuration.
         log: Where events go.
         content: Clinical content that is loaded already; None loads what the configuration names.
+        source: The configuration file, to be read again by a reload; None takes no reload.
         adopted: Listening sockets that a running node handed over, by "route.NAME" or "feed.NAME".
         tracer: Where spans go, instead of where the configuration says.
 
@@ -137,6 +139,7 @@ async def running_node(
         parts = NodeParts(
             config=config,
             content=content,
+            current=InForce(config, content),
             log=log,
             health=health,
             metrics=metrics,
@@ -144,7 +147,7 @@ async def running_node(
             tasks=tasks,
             tracer=tracer or stack.enter_context(_exporting(config)),
         )
-        yield await _start(parts, stack, adopted=adopted or {})
+        yield await _start(parts, stack, source=source, adopted=adopted or {})
 
 
 def _exporting(config: Config) -> "AbstractContextManager[Tracer | None]":
@@ -163,7 +166,7 @@ def load_content(config: Config) -> ClinicalContent:
     return load_clinical_content(mappings=mappings, policy=node.policy, profile=node.profile, site=node.site)
 
 
-async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -> Node:
+async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None, adopted: Sockets) -> Node:
     """Put the parts together, from the journal outwards; the listeners open last."""
     config, health = parts.config, parts.health
     health.migrations_applied = health.config_loaded = health.journal_writable = True
@@ -182,20 +185,20 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
     )
     custody.listen(queued=lambda name: couriers[name].wake())
     await pause_if_restored(parts, couriers.values())
-    modes = await load_modes(parts)
-    recorder = Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc)
-    registry = build_registry(config, parts.journal)
-    evidence = await stack.enter_async_context(_open_evidence(parts, registry))
-    merges = PatientMerges(custody, spell=registry_authorities(config).name, now=utc_now, log=parts.log)
-    feeds = _feed_wiring(parts, registry, destinations, merges)
-    routes = _build_routes(parts, custody, destinations, modes, recorder, evidence=evidence, merges=merges, feeds=feeds)
+    plugged = await _plug(parts, stack, custody, destinations)
+    routing = Routing(plugged)
+    routes = routing.routes
+    reloader = Reloader(source, parts, routing, load_content=load_content) if source is not None else None
     wake = waker(couriers.values())
     handlers = {
-        **build_commands(parts, custody, routes, modes, destinations=destinations, wake=wake, nodes=cluster.status),
-        **line_commands(parts, routes, modes, destinations, couriers),
-        **RegistryDesk(registry, now=utc_now).handlers(),
-        **evidence.handlers(),
+        **build_commands(
+            parts, custody, routes, plugged.modes, destinations=destinations, wake=wake, nodes=cluster.status
+        ),
+        **line_commands(parts, routes, plugged.modes, destinations, couriers),
+        **RegistryDesk(plugged.registry, now=utc_now).handlers(),
+        **plugged.evidence.handlers(),
         **webhook_commands(parts),
+        **({"reload": reloader.command} if reloader is not None else {}),
     }
     await stack.enter_async_context(serve_control(config.control_socket, handlers, on_failure=failure_teller(parts)))
     for name, destination in destinations.items():
@@ -203,12 +206,12 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
     await _open_outlets(parts, stack)
-    join(cluster, parts, custody, couriers=couriers, modes=modes, routes=routes)
-    parts.run(recorder.run(), name="recorder")
-    parts.run(merges.run(), name="patient-merges")
-    parts.run(evidence.retrospective.run(), name="retrospective")
+    join(cluster, parts, custody, couriers=couriers, modes=plugged.modes, routes=routes)
+    parts.run(plugged.recorder.run(), name="recorder")
+    parts.run(plugged.merges.run(), name="patient-merges")
+    parts.run(plugged.evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
-    listeners = await _open_listeners(parts, stack, routes, build_feeds(feeds), guards=security.guards, adopted=adopted)
+    listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
     return Node(
@@ -221,54 +224,26 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, adopted: Sockets) -
         failed=parts.failed,
         sockets=lambda: _listening(config, listeners),
         security=security,
+        reload=reloader.reload if reloader is not None else None,
         drain=lambda: _drain(parts, listeners.values(), couriers.values(), cluster),
     )
 
 
-def _build_routes(
-    parts: NodeParts,
-    custody: Custody,
-    destinations: Mapping[str, Destination],
-    modes: RouteModes,
-    recorder: Recorder,
-    *,
-    evidence: Evidence,
-    merges: PatientMerges,
-    feeds: FeedWiring,
-) -> dict[str, Route]:
-    change_mode = mode_changer(modes, spawn=parts.spawn, now=utc_now, log=parts.log)
-
-    def build(name: str, table: RouteTable) -> Route:
-        gate = HoldGate(
-            breaker=HoldBreaker(holds_max=table.holds_max_per_10_min),
-            heartbeat_seconds_max=parts.config.review_heartbeat_seconds,
-            monotonic=time.monotonic,
-            is_enforcing=lambda: modes.mode(name) is RouteMode.ENFORCE,
-        )
-        wiring = RouteWiring(
-            name=name,
-            table=table,
-            config=parts.config,
-            content=parts.content,
-            custody=custody,
-            destination=destinations[table.destination],
-            modes=modes,
-            gate=gate,
-            merges=merges,
-            recorder=recorder,
-            metrics=parts.metrics,
-            log=parts.log,
-            spawn=parts.spawn,
-            give_up=parts.give_up,
-            change_mode=change_mode,
-            now=utc_now,
-            ask=evidence.ask,
-            undecided=evidence.retrospective.note,
-            note_study=study_note(name, feeds),
-        )
-        return build_route(wiring)
-
-    return {name: build(name, table) for name, table in parts.config.route.items()}
+async def _plug(
+    parts: NodeParts, stack: AsyncExitStack, custody: Custody, destinations: Mapping[str, Destination]
+) -> RoutingParts:
+    """What routes and feeds are plugged to, besides custody and destinations."""
+    registry = build_registry(parts.config, parts.journal)
+    return RoutingParts(
+        node=parts,
+        custody=custody,
+        destinations=destinations,
+        modes=await load_modes(parts),
+        recorder=Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc),
+        registry=registry,
+        evidence=await stack.enter_async_context(_open_evidence(parts, registry)),
+        merges=PatientMerges(custody, spell=registry_authorities(parts.config).name, now=utc_now, log=parts.log),
+    )
 
 
 def _open_evidence(parts: NodeParts, registry: SqliteRegistry) -> AbstractAsyncContextManager[Evidence]:
@@ -291,7 +266,7 @@ def _open_evidence(parts: NodeParts, registry: SqliteRegistry) -> AbstractAsyncC
         others=(source,) if has_registry else (),
         registry=registry if has_registry else None,
     )
-    return open_evidence(wiring, tables=parts.journal.side_tables, decide=partial(would_be_held, parts.content))
+    return open_evidence(wiring, tables=parts.journal.side_tables, decide=partial(would_be_held_now, parts.current))
 
 
 async def _run_watches(
@@ -328,19 +303,18 @@ async def _open_outlets(parts: NodeParts, stack: AsyncExitStack) -> None:
 async def _open_listeners(
     parts: NodeParts,
     stack: AsyncExitStack,
-    routes: Mapping[str, Route],
-    feeds: Iterable[FeedParts],
+    routing: Routing,
     *,
     guards: Mapping[str, LineGuard],
     adopted: Sockets,
 ) -> dict[str, Listener]:
     """Every route's and every feed's listener, in the order of the configuration."""
     opened: dict[str, Listener] = {}
-    for name, route in routes.items():
+    for name in routing.routes:
         listener = listen(
             name,
             parts.config,
-            route,
+            routing.routes,
             guard=guards[name],
             metrics=parts.metrics.routes[name],
             health=parts.health,
@@ -349,34 +323,16 @@ async def _open_listeners(
             adopted=adopted.get(f"route.{name}", ()),
         )
         opened[name] = await stack.enter_async_context(listener)
-    for feed in feeds:
-        taken = adopted.get(f"feed.{feed.name}", ())
-        listening = listen_feed(parts.config, feed, guard=guards[feed.name], adopted=taken)
-        opened[feed.name] = await stack.enter_async_context(listening)
+    for name in routing.feeds:
+        taken = adopted.get(f"feed.{name}", ())
+        listening = listen_feed(name, parts.config, routing.feeds, guard=guards[name], adopted=taken)
+        opened[name] = await stack.enter_async_context(listening)
     return opened
 
 
 def _listening(config: Config, listeners: Mapping[str, Listener]) -> Sockets:
     kinds = {name: "route" if name in config.route else "feed" for name in listeners}
     return {f"{kinds[name]}.{name}": listener.server.sockets for name, listener in listeners.items()}
-
-
-def _feed_wiring(
-    parts: NodeParts, registry: SqliteRegistry, destinations: Mapping[str, Destination], merges: PatientMerges
-) -> FeedWiring:
-    return FeedWiring(
-        config=parts.config,
-        content=parts.content,
-        receivers=destinations,
-        registry=registry,
-        journal=parts.journal,
-        metrics=parts.metrics,
-        log=parts.log,
-        spawn=parts.spawn,
-        give_up=parts.give_up,
-        now=utc_now,
-        merged=merges.note,
-    )
 
 
 async def _drain(

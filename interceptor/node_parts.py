@@ -48,12 +48,26 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeParts:
-    """What every part below is built from."""
+@dataclass(slots=True)
+class InForce:
+    """What decides from now on: replaced whole by a reload (`routing.py`)."""
 
     config: Config
     content: ClinicalContent
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeParts:
+    """What every part below is built from.
+
+    Attributes:
+        config, content: As they were at the start: listeners, destinations and files keep to them.
+        current: As they are now.
+    """
+
+    config: Config
+    content: ClinicalContent
+    current: InForce
     log: EventLog
     health: Health
     metrics: Metrics

@@ -12,6 +12,7 @@ import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from interceptor import __version__
 from interceptor.child import EXIT_FAILED, EXIT_HANDED_OVER
@@ -30,12 +31,19 @@ _TAKE_OVER_MARGIN_SECONDS = 30.0
 
 
 async def run_node(
-    config: Config, *, log: EventLog, content: ClinicalContent, notifier: ServiceNotifier, take_over: bool = False
+    source: Path,
+    config: Config,
+    *,
+    log: EventLog,
+    content: ClinicalContent,
+    notifier: ServiceNotifier,
+    take_over: bool = False,
 ) -> int:
     """Run a node until SIGTERM, SIGINT, the end of its supervisor, a successor or a failure; returns the exit code.
 
     Args:
-        config: The whole configuration.
+        source: The configuration file, read again at SIGHUP.
+        config: What it says.
         log: Where events go.
         content: The clinical content, loaded.
         notifier: Tells the service manager, when there is no supervisor between it and us.
@@ -48,12 +56,14 @@ async def run_node(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    hangup = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     watch_supervisor(stop)
     adopted = await _take_over(config) if take_over else {}
     running: list[Node] = []
     path = handover_socket(config.control_socket)
     async with offered(path, lambda: running[0].sockets() if running else {}, asked=handed_over, log=log):
-        async with running_node(config, log=log, content=content, adopted=adopted) as node:
+        async with running_node(config, log=log, content=content, source=source, adopted=adopted) as node:
             running.append(node)
             log.event(
                 NODE_STARTED, node=config.node.name, version=__version__, pid=os.getpid(), loop=type(loop).__module__
@@ -61,7 +71,9 @@ async def run_node(
             _settle_garbage_collector()
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(beat(_teller(notifier)))
+                reloading = group.create_task(_reload_when_asked(node, hangup, notifier))
                 await first_of(stop, node.failed, handed_over)
+                reloading.cancel()
                 if not handed_over.is_set():
                     notifier.stopping()
                 if not node.failed.is_set():
@@ -90,6 +102,16 @@ async def _take_over(config: Config) -> Sockets:
     listeners = {f"route.{name}": route.listen for name, route in config.route.items()}
     listeners |= {f"feed.{name}": feed.listen for name, feed in config.feed.items()}
     return fitting(offer.sockets, {name: (listen.host, listen.port) for name, listen in listeners.items()})
+
+
+async def _reload_when_asked(node: Node, hangup: asyncio.Event, notifier: ServiceNotifier) -> None:
+    """Read the configuration again at each SIGHUP, until cancelled."""
+    while node.reload is not None:
+        await hangup.wait()
+        hangup.clear()
+        notifier.reloading()
+        await node.reload(actor="node")
+        notifier.ready()
 
 
 def _teller(notifier: ServiceNotifier) -> Callable[[bytes], None]:

@@ -29,6 +29,7 @@ from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision, OrderDecision, decide_message
 from interceptor.decision.report import order_json
+from interceptor.decision.second_look import SeenMessage, SeenMessages
 from interceptor.decision.study_verdict import StudyOrder, StudyVerdicts
 from interceptor.delivery.destination import Destination
 from interceptor.evidence.patient_question import PatientQuestion, read_question
@@ -60,6 +61,8 @@ class RouteWiring:
     """What a route is built from.
 
     Attributes:
+        recent: Siblings that have just left; they outlive a reload.
+        seen: Takes what was decided, for a reload's second look.
         ask: Ask the evidence sources about a patient within so many seconds; None where none is configured.
         undecided: Keep a message that goes on only because a lookup failed.
         note_study: Take note of what an order message that goes its way tells of a completed study; never waits.
@@ -73,6 +76,8 @@ class RouteWiring:
     destination: Destination
     modes: RouteModes
     gate: HoldGate
+    recent: RecentMembers
+    seen: SeenMessages
     merges: PatientMerges
     recorder: Recorder
     metrics: Metrics
@@ -121,7 +126,7 @@ class _Decider:
         self._wiring = wiring
         self._content = wiring.content
         self._window_seconds = wiring.config.hold.set_window_seconds
-        self._recent = RecentMembers(window_seconds=self._window_seconds)
+        self._recent = wiring.recent
         self._ours = _KeptFromFiller(wiring.custody)
         self._seconds = wiring.metrics.decision_seconds
 
@@ -172,16 +177,6 @@ def build_route(wiring: RouteWiring) -> Route:
     control_ids = _control_ids(wiring.now)
     turn = _turn_parts(wiring, decider, control_ids)
 
-    def note_patient(header: Header, raw: bytes) -> None:
-        wiring.merges.note_message(header, raw, source=name)
-
-    async def take(inbound: Inbound) -> TurnResult:
-        result = await take_turn(inbound, turn)
-        note_patient(inbound.header, inbound.raw)
-        if isinstance(result, Taken) and is_order_message(inbound.header) and not _is_kept(result):
-            wiring.note_study(MessageView(inbound.raw))
-        return result
-
     evidence_at_first = NO_EVIDENCE if wiring.ask is None else None
     record, metrics = _record(wiring, decider), wiring.metrics.routes[name]
     shadow = ShadowParts(
@@ -202,7 +197,7 @@ def build_route(wiring: RouteWiring) -> Route:
         evidence_at_first=evidence_at_first,
         mode=turn.mode,
         no_hold=wiring.gate.no_hold,
-        take_turn=take,
+        take_turn=_take(wiring, turn),
         count=lambda decision: _count(wiring, decision),
         record=record,
         studies=StudyVerdicts(wiring.content),
@@ -214,7 +209,7 @@ def build_route(wiring: RouteWiring) -> Route:
         now=wiring.now,
         new_control_id=lambda: next(control_ids),
         count_annotation_refused=wiring.destination.metrics.annotations_refused.inc,
-        note_patient=note_patient,
+        note_patient=partial(wiring.merges.note_message, source=name),
         metrics=metrics,
         log=wiring.log,
     )
@@ -224,6 +219,23 @@ def build_route(wiring: RouteWiring) -> Route:
         return next((order for order in orders if order.order_key == entry.order_key), None)
 
     return Route(parts=parts, turn=turn, gate=wiring.gate, decide_entry=decide_entry)
+
+
+def _take(wiring: RouteWiring, turn: TurnParts) -> Callable[[Inbound], Awaitable[TurnResult]]:
+    """Take a message into custody, or say that it may go its way; what it tells of patients and studies is noted."""
+
+    async def take(inbound: Inbound) -> TurnResult:
+        result = await take_turn(inbound, turn)
+        wiring.merges.note_message(inbound.header, inbound.raw, source=wiring.name)
+        if not isinstance(result, Taken):
+            return result
+        if result.decision is not None:
+            _note_seen(wiring, inbound.raw, result.decision)
+        if is_order_message(inbound.header) and not _is_kept(result):
+            wiring.note_study(MessageView(inbound.raw))
+        return result
+
+    return take
 
 
 def _is_kept(taken: Taken) -> bool:
@@ -270,10 +282,11 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
         kept = tuple(
             decision_record(view, order, route=wiring.name, mode=mode, at=at)
             for order in decision.orders
-            if order.decision.procedure is not None and order.decision.procedure.procedure_class not in NOT_KEPT
+            if _is_of_interest(order)
         )
         if kept:
             wiring.recorder.record(kept)
+            _note_seen(wiring, view.raw, decision)
 
     return record
 
@@ -288,6 +301,18 @@ def _record_study(wiring: RouteWiring) -> Callable[[StudyOrder], None]:
         wiring.custody.passed.note(study.order_key, study.order_control)
 
     return record
+
+
+def _note_seen(wiring: RouteWiring, raw: bytes, decision: MessageDecision) -> None:
+    """Remember a message for a reload's second look. Where it is counted, not where it is decided: our own are not counted."""
+    if any(_is_of_interest(order) for order in decision.orders):
+        wiring.seen.note(SeenMessage(route=wiring.name, raw=raw, evidence=decision.evidence, as_of=wiring.now()))
+
+
+def _is_of_interest(order: OrderDecision) -> bool:
+    """Whether a decision is worth keeping: not one on a study of another part of the body."""
+    procedure = order.decision.procedure
+    return procedure is not None and procedure.procedure_class not in NOT_KEPT
 
 
 def _options(wiring: RouteWiring) -> RouteOptions:

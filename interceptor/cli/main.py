@@ -8,6 +8,7 @@ import typer
 from interceptor import __version__
 from interceptor.cli import (
     check,
+    config,
     demo,
     doctor,
     explain,
@@ -18,6 +19,8 @@ from interceptor.cli import (
     mode,
     policy,
     registry,
+    reload,
+    restart,
     run,
     send,
     token,
@@ -28,6 +31,9 @@ COMMAND_GROUPS = (
     demo,
     run,
     check,
+    config,
+    reload,
+    restart,
     doctor,
     explain,
     policy,

@@ -47,7 +47,7 @@ def run(
     try:
         log = build_event_log(writer, style=style, level=Level(loaded.log.level))
         if node_only:
-            code = _run_node(loaded, log, take_over=take_over)
+            code = _run_node(config, loaded, log, take_over=take_over)
         elif review_only:
             code = _run_review(loaded, log)
         else:
@@ -97,7 +97,7 @@ def _run_review(config: "Config", log: "EventLog") -> int:
     return ExitCode.DONE
 
 
-def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
+def _run_node(path: Path, config: "Config", log: "EventLog", *, take_over: bool) -> int:
     if not __debug__:
         refuse("Assertions are switched off (python -O): the node's own checks would not run.", code=ExitCode.WRONG_USE)
     from interceptor.child import EXIT_CANNOT_START
@@ -119,7 +119,7 @@ def _run_node(config: "Config", log: "EventLog", *, take_over: bool) -> int:
         content = load_content(config)
     except MappingsError as error:
         refuse("\n".join(error.problems), code=ExitCode.WRONG_USE)
-    node = run_node(config, log=log, content=content, notifier=notifier_of(), take_over=take_over)
+    node = run_node(path, config, log=log, content=content, notifier=notifier_of(), take_over=take_over)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(node)

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from interceptor.config.address import Address, parse_address
 
@@ -73,8 +73,9 @@ def _probe(value: str) -> str:
 
 
 _ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "format": "host:port"})
-ListenAddress = Annotated[Address, PlainValidator(_listen_address), _ADDRESS_SCHEMA]
-PeerAddress = Annotated[Address, PlainValidator(_peer_address), _ADDRESS_SCHEMA]
+_ADDRESS_TEXT = PlainSerializer(str, return_type=str)
+ListenAddress = Annotated[Address, PlainValidator(_listen_address), _ADDRESS_TEXT, _ADDRESS_SCHEMA]
+PeerAddress = Annotated[Address, PlainValidator(_peer_address), _ADDRESS_TEXT, _ADDRESS_SCHEMA]
 Network = Annotated[str, AfterValidator(_network)]
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 Probe = Annotated[str, AfterValidator(_probe)]

@@ -72,6 +72,8 @@ class MessageDecision:
     """The decisions on the orders of one message, in its order; none for a message without orders."""
 
     orders: tuple[OrderDecision, ...]
+    evidence: PatientEvidence | None = None
+    """What the sources had said when it was made; None when they were not asked."""
 
     @property
     def disposition(self) -> Disposition:
@@ -181,7 +183,8 @@ def decide_message(
                 _decide(view, order, content=content, known=known, completes_set=order.group.number in completing)
                 for order in orders
             ]
-        )
+        ),
+        evidence=evidence,
     )
 
 

@@ -48,6 +48,11 @@ DEGRADED = _gauge(
 CONFIG_LAST_RELOAD_SUCCESSFUL = _gauge(
     "interceptor_config_last_reload_successful", "1 when the last load of the configuration was taken.", "0"
 )
+CONFIG_LAST_RELOAD_TIMESTAMP_SECONDS = _gauge(
+    "interceptor_config_last_reload_timestamp_seconds",
+    "When a configuration was taken last, at the start or by a reload.",
+    "never: explains others",
+)
 EVENT_LOOP_LAG_SECONDS = _histogram(
     "interceptor_event_loop_lag_seconds",
     "How late the event loop wakes a timer.",

@@ -401,7 +401,9 @@ class Metrics:
         self.line = LineMetrics(families, labels)
         self.ready = families.gauge(catalogue.READY).labels()
         self.degraded = Gauges(families.gauge(catalogue.DEGRADED), words=DegradedReason)
-        self.config_last_reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).labels()
+        self._reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).labels()
+        self._reload_timestamp = families.gauge(catalogue.CONFIG_LAST_RELOAD_TIMESTAMP_SECONDS).labels()
+        self.show_reload(successful=True, at=started_at)
         self.event_loop_lag = families.histogram(catalogue.EVENT_LOOP_LAG_SECONDS).labels()
         self.storage_free_bytes = families.gauge(catalogue.STORAGE_FREE_BYTES).labels()
         self.storage_size_bytes = families.gauge(catalogue.STORAGE_SIZE_BYTES).labels()
@@ -428,6 +430,12 @@ class Metrics:
         """A hold ended: how, and how long it lasted in seconds (0 or more)."""
         self._hold_ends.count(end)
         self._hold_durations.get(end, self._hold_durations[OTHER]).observe(held_seconds)
+
+    def show_reload(self, *, successful: bool, at: datetime) -> None:
+        """A configuration was taken, or refused, at this time."""
+        self._reload_successful.set(successful)
+        if successful:
+            self._reload_timestamp.set(at.timestamp())
 
     def show_policy(self, *, policy_id: str, version: str, profile: str, sha256: str) -> None:
         """Show the policy that decides from now on, instead of the earlier one."""

@@ -18,6 +18,13 @@ HANDOVER_FAILED = error(
 HANDOVER_ASKED = info("handover_asked", "A fresh node is ready to take over: this one drains.", "listeners")
 REVIEW_STARTED = info("review_started", "The review pages are served.", "pid")
 REVIEW_STOPPED = info("review_stopped", "The review process ended in order.")
+CONFIG_RELOADED = info(
+    "config_reloaded",
+    "Another configuration is in force, from the next message on.",
+    "keys",
+    "decided_again",
+    "changed",
+)
 
 CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """Every event above, in the order of this file."""
