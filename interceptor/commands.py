@@ -20,6 +20,7 @@ from interceptor.review.claim_desk import ClaimLimits
 from interceptor.review.desk import DeskParts, Handler
 from interceptor.review.order_desks import OrderDesks, build_order_desks
 from interceptor.review.release_desk import ReleaseRules
+from interceptor.review.report_desk import ReportDesk
 from interceptor.review.route_desk import RouteDesk
 from interceptor.review.token_desk import TokenDesk
 from interceptor.route import Route
@@ -47,6 +48,7 @@ def build_commands(
     return {
         **desks.handlers,
         **route_desk.handlers(),
+        **ReportDesk(parts.metrics.review, route_desk.review_heartbeat, now=utc_now).handlers(),
         **_access_desk(parts).handlers(),
         **AccountDesk(parts.journal.side_tables, now=utc_now).handlers(),
         **TokenDesk(parts.journal.side_tables, now=utc_now).handlers(),

@@ -24,6 +24,8 @@ from interceptor.feed import FeedResult
 from interceptor.journal.sql_journal import SqlJournal
 from interceptor.lifetime import Tasks
 from interceptor.line_security import MISMATCHES, LineSecurity, build_line_security
+from interceptor.review.rights import Action
+from interceptor.review.tally import LOGIN_RESULTS, PUBLIC
 from interceptor.review.webhook_sender import DeliveryResult
 from interceptor.synthetic import SyntheticResult
 from interceptor.telemetry.events import (
@@ -101,6 +103,8 @@ class NodeParts:
 def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
     """Metrics with every label set that the configuration and the policy name."""
     labels = MetricLabels(
+        review_actions=(*Action, PUBLIC),
+        login_results=LOGIN_RESULTS,
         routes=(*config.route, *config.feed),
         destinations=tuple(config.destination),
         framing_reasons=(*FramingReason, "incomplete"),

@@ -9,6 +9,7 @@ from itertools import combinations, product
 from typing import Any
 
 from interceptor.config.address import Address, parse_address
+from interceptor.config.review import cross_check_review
 from interceptor.config.schema import Config, FeedTable, FhirTable, HoldTable, MetricsTable, RouteTable, default_of
 from interceptor.config.tls import cross_check_tls, find_tls_tables, warn_of_line
 from interceptor.config.toml_lines import KeyPath
@@ -37,6 +38,9 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
     database = document.get("database")
     if isinstance(database, dict):
         yield from _check_database(database)
+    review = document.get("review")
+    if isinstance(review, dict):
+        yield from cross_check_review(review)
     hold = document.get("hold")
     if isinstance(hold, dict):
         yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")
@@ -107,6 +111,9 @@ def _check_listeners(
         for name, table in tables.items()
         if (address := _address(table.get("listen"))) is not None
     ]
+    review = document.get("review")
+    if isinstance(review, dict) and (pages := _address(review.get("listen", "127.0.0.1:8440"))) is not None:
+        listeners.append((("review", "listen"), pages))
     metrics = document.get("metrics")
     stated = metrics.get("listen") if isinstance(metrics, dict) else None
     metrics_address = default_of(MetricsTable, "listen") if stated is None else _address(stated)

@@ -3,13 +3,14 @@
 A file with a [review] table has a review process beside the node; without one the command line is the desk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from interceptor.config.address import Address
+from interceptor.config.address import Address, parse_address
+from interceptor.config.toml_lines import KeyPath
 from interceptor.config.value import HttpAddress, ListenAddress, Network, Table
 
 Role = Literal["reviewer", "technologist", "liaison", "analyst", "ops", "lead", "auditor", "admin"]
@@ -131,3 +132,33 @@ class ReviewTable(Table):
     """[review.oidc]"""
     proxy_login: ProxyLoginTable | None = None
     """[review.proxy_login]"""
+
+
+def cross_check_review(review: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong between the keys of [review], in the document as it was read."""
+    has_certificate, has_key = "certificate_file" in review, "key_file" in review
+    if has_certificate != has_key:
+        yield ("review", "certificate_file"), "goes with key_file: give both, or none"
+    listen = review.get("listen")
+    address = _stated_address(listen)
+    if address is not None and not address.is_loopback and not has_certificate and not review.get("behind_proxy"):
+        yield (
+            ("review", "listen"),
+            "other machines can reach these pages: give certificate_file and key_file, or set behind_proxy",
+        )
+    if review.get("behind_proxy") and not str(review.get("public_url", "")).startswith("https://"):
+        yield ("review", "public_url"), "is the proxy's https address where behind_proxy is set"
+    if review.get("change_procedure") and not review.get("complete_spine_code"):
+        yield ("review", "complete_spine_code"), "is needed where change_procedure is set"
+    if review.get("local_users") == "none" and "oidc" not in review and "proxy_login" not in review:
+        yield ("review", "local_users"), "lets nobody in: give [review.oidc] or [review.proxy_login]"
+    proxy = review.get("proxy_login")
+    if isinstance(proxy, dict) and ("secret_file" in proxy) == ("secret_env" in proxy):
+        yield ("review", "proxy_login"), "needs its shared secret: give secret_file or secret_env, one of them"
+
+
+def _stated_address(value: object) -> Address | None:
+    try:
+        return parse_address(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -26,10 +26,12 @@ from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.parts import ReviewParts
 from interceptor.review.rights import DECIDING_ROLES
 from interceptor.review.session import SessionActivity
+from interceptor.review.tally import ReviewTally
 
 HEARTBEAT_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 1.0
 ACTIVITY_SECONDS: Final = 15.0
+REPORT_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 5.0
 NICENESS: Final = 10
 """How much the node goes first where both want the processor: the wire must not feel how many people read pages."""
@@ -137,6 +139,7 @@ async def living(parts: ReviewParts, activity: SessionActivity, *, can_others_de
     async with running_tasks() as tasks:
         tasks.start(give_heartbeats(parts, can_others_decide=can_others_decide), name="heartbeat")
         tasks.start(tell_activity(parts.node, activity), name="activity")
+        tasks.start(report_counts(parts.node, parts.tally), name="report")
         yield
 
 
@@ -175,6 +178,15 @@ async def tell_activity(node: NodeClient, activity: SessionActivity) -> None:
         seen = {digest.hex(): at.isoformat() for digest, at in untold.items()}
         if not isinstance(await node.ask("session_touch", seen=seen), Answer):
             activity.give_back(untold)
+
+
+async def report_counts(node: NodeClient, tally: ReviewTally) -> None:
+    """Tell the node what was counted, now and then. Cancelling ends it; what was not told is lost."""
+    while True:
+        await asyncio.sleep(REPORT_SECONDS)
+        report = tally.take()
+        if not isinstance(await node.ask("review_report", **report), Answer):
+            tally.give_back(report)
 
 
 def be_polite(nice: Callable[[int], int] = os.nice) -> None:

@@ -192,6 +192,10 @@ class ReleaseDesk:
         if is_urgent or self._rules.undo_seconds == 0 or latest <= due_at:
             return await self._desk.held_release(arguments)
         async with self._custody.turn((entry.order_key,)):
+            had = self._plans.find(entry.entry_id)
+            if had is not None and had.actor == actor and had.digest == digest_of(entry.content):
+                # A double click, or a browser that sent its form twice: released once, answered alike.
+                return _planned_json(entry, had) | {"repeated": True}
             entry = await self._desk.waiting(arguments)
             if entry.damaged:
                 raise ControlError("damaged", "the stored bytes of this order are damaged; they must not be sent")
@@ -207,12 +211,7 @@ class ReleaseDesk:
             )
             if not await self._plans.add(plan):
                 raise ControlError("conflict", "somebody has just released this order")
-        return {
-            "entry": entry.entry_id,
-            "state": entry.state.value,
-            "version": entry.version,
-            "due_at": due_at.isoformat(),
-        }
+        return _planned_json(entry, plan)
 
     async def held_undo(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Call a planned release back: the order waits as before."""
@@ -285,3 +284,12 @@ class ReleaseDesk:
         except SpliceError as error:
             raise ControlError("cannot_change", "this order's OBR-4 cannot be replaced safely") from error
         return ChangedOrder(content=content, ordered=ordered)
+
+
+def _planned_json(entry: Entry, plan: PlannedRelease) -> dict[str, object]:
+    return {
+        "entry": entry.entry_id,
+        "state": entry.state.value,
+        "version": entry.version,
+        "due_at": plan.due_at.isoformat(),
+    }

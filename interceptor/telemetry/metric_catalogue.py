@@ -5,7 +5,7 @@ anything read from a message. Times are seconds since 1970-01-01 UTC, so that an
 says that there is nothing to measure, and a comparison with NaN never alerts.
 """
 
-from interceptor.telemetry import line_metrics
+from interceptor.telemetry import line_metrics, review_metrics
 from interceptor.telemetry.metric_family import FAST_SECONDS, HOLD_SECONDS, PEER_SECONDS, MetricFamily, MetricKind
 
 
@@ -435,5 +435,6 @@ JOURNAL_ERRORS_TOTAL = _counter(
 CATALOGUE: tuple[MetricFamily, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, MetricFamily)),
     *line_metrics.CATALOGUE,
+    *review_metrics.CATALOGUE,
 )
 """Every family above, in the order of this file, and those of the files beside it."""

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from interceptor.message.header import Header
-from interceptor.telemetry import line_metrics
+from interceptor.telemetry import line_metrics, review_metrics
 from interceptor.telemetry import metric_catalogue as catalogue
 from interceptor.telemetry.health import DegradedReason
 from interceptor.telemetry.label import (
@@ -65,6 +65,7 @@ class MetricLabels:
         feeds, feed_results, registry_results: Configured feeds, what becomes of their messages, how the registry answers.
         synthetic_results: What can become of a synthetic order.
         sends_synthetic: Whether there are any.
+        review_actions, login_results: Rights that review pages need, and how a login can go.
         notification_results: How an attempt to tell another system can end.
     """
 
@@ -89,6 +90,8 @@ class MetricLabels:
     registry_results: Sequence[str] = ()
     synthetic_results: Sequence[str] = ()
     sends_synthetic: bool = False
+    review_actions: Sequence[str] = ()
+    login_results: Sequence[str] = ()
     notification_results: Sequence[str] = ()
     mismatches: Sequence[str] = ()
 
@@ -365,6 +368,24 @@ class LineMetrics:
         self._reloads.labels(place).set(1 if is_taken else 0)
 
 
+class ReviewMetrics:
+    """The metrics of the review pages, as their process reports them."""
+
+    def __init__(self, families: _Families, labels: MetricLabels) -> None:
+        words = (labels.review_actions, ("2xx", "3xx", "4xx", "5xx"))
+        self.requests = Counters(families.counter(review_metrics.HTTP_REQUESTS_TOTAL), words=words)
+        seconds = families.histogram(review_metrics.HTTP_REQUEST_DURATION_SECONDS)
+        self._seconds = {action: seconds.labels(action) for action in _with_other(labels.review_actions)}
+        self.streams = families.gauge(review_metrics.SSE_CLIENTS).labels()
+        self.logins = Counters(families.counter(review_metrics.LOGINS_TOTAL), words=(labels.login_results,))
+        self.seen = families.gauge(review_metrics.REVIEW_SEEN_TIMESTAMP_SECONDS).labels()
+        self.seen.set(math.nan)
+
+    def observe(self, action: str, seconds: float) -> None:
+        """A request that needed the right to *action* was answered in so many seconds."""
+        self._seconds.get(action, self._seconds[OTHER]).observe(seconds)
+
+
 class Metrics:
     """All metrics of one node.
 
@@ -399,6 +420,7 @@ class Metrics:
         )
         self.journal = JournalMetrics(families)
         self.line = LineMetrics(families, labels)
+        self.review = ReviewMetrics(families, labels)
         self.ready = families.gauge(catalogue.READY).labels()
         self.degraded = Gauges(families.gauge(catalogue.DEGRADED), words=DegradedReason)
         self._reload_successful = families.gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL).labels()

@@ -101,6 +101,19 @@ async def test_a_planned_release_is_a_decision_and_the_second_one_is_told_who_ma
         assert (code, message) == ("conflict", "already released by ann at 2026-03-02T09:00:00+00:00")
 
 
+@pytest.mark.hazard("H5")
+@pytest.mark.fault(43)
+async def test_a_double_click_releases_once_and_is_answered_alike(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        await in_state(place, "A1", OrderState.HELD)
+        first = await place.act("held_release_soon", "A1")
+        place.clock.move(seconds=1)
+        assert await place.act("held_release_soon", "A1") == {**first, "repeated": True}
+        place.clock.move(seconds=20)
+        await place.plans.look()
+        assert len(await place.leaving()) == 1
+
+
 @pytest.mark.hazard("H16")
 async def test_a_page_from_before_a_change_cannot_release_what_it_did_not_show(tmp_path: Path) -> None:
     async with ward(tmp_path) as place:
