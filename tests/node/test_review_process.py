@@ -119,7 +119,9 @@ async def test_with_no_review_process_running_no_order_is_held_and_the_metric_sa
             assert node.custody.index.orders() == ()
 
             async def is_shown() -> bool:
-                return sample(node.metrics.render(), "interceptor_degraded", reason="review_away") == 1.0
+                async with httpx2.AsyncClient(timeout=20, trust_env=False) as client:
+                    page = await client.get(f"http://127.0.0.1:{node.metrics_port}/metrics")
+                return sample(page.content, "interceptor_degraded", reason="review_away") == 1.0
 
             await until(is_shown, "no metric says that nobody can review")
 
