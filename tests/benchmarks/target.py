@@ -142,8 +142,9 @@ def node(
     folder: Path,
     feed_port: int | None = None,
     metrics_port: int = 0,
+    tables: str = "",
 ) -> Iterator[Target]:
-    """A node of ours with one route, and with a feed listener where *feed_port* is given.
+    """A node of ours with one route, with a feed listener where *feed_port* is given, and with more *tables*.
 
     Raises:
         CannotStart: It ended, or does not listen.
@@ -164,6 +165,7 @@ def node(
             connections_max=connections_max,
         )
         + (_FEED_CONFIG.format(port=feed_port) if feed_port else "")
+        + tables
     )
     log = folder / f"{file_name}.log"
     command = [sys.executable, "-m", "interceptor", "run", "-c", str(config)]
