@@ -20,14 +20,16 @@ from functools import partial
 from typing import Any
 
 import httpx2
+from starlette.routing import BaseRoute, Mount
 
 from interceptor.config.address import Address
+from interceptor.config.cds_table import CdsTable
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.review import ProxyLoginTable, ReviewTable
 from interceptor.config.schema import Config
 from interceptor.config.secret import SecretError, read_secret
 from interceptor.decision.clinical_content import ClinicalContent
-from interceptor.journal import account_rows
+from interceptor.journal import account_rows, api_token
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.journal.sqlite_review import SqliteOrderReader
@@ -35,7 +37,12 @@ from interceptor.journal.sqlite_review_record import SqliteRecordReader
 from interceptor.lifetime import first_of, running_tasks
 from interceptor.replay.vignette import read_vignettes, run_vignette
 from interceptor.review.access_desk import LINK_MINUTES
+from interceptor.review.api.app import build_api
 from interceptor.review.app import build_app
+from interceptor.review.cds_card import proposed_code
+from interceptor.review.cds_client import CdsClient, ClientCheck, KeySetError, read_key_set
+from interceptor.review.cds_routes import PATH as CDS_PATH
+from interceptor.review.cds_routes import CdsRoutes
 from interceptor.review.credential import Passwords
 from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.oidc import OidcClient, OidcSettings
@@ -98,7 +105,7 @@ async def running_review(config: Config, *, is_demo: bool = False) -> AsyncItera
             provider=await _provider(review, stack, origin=_origins(review, port=port)[0]),
         )
         activity = SessionActivity()
-        app = build_app(parts, activity=activity)
+        app = build_app(parts, activity=activity, mounts=build_mounts(config, parts))
         can_others_decide = review.oidc is not None or review.proxy_login is not None
         await stack.enter_async_context(serving(app, listener, tls=_tls(review), stopping=parts.stopping))
         await stack.enter_async_context(living(parts, activity, can_others_decide=can_others_decide))
@@ -166,6 +173,29 @@ def vignette_runner(config: Config, content: ClinicalContent) -> RunVignettes:
     return run
 
 
+def build_mounts(config: Config, parts: ReviewParts) -> tuple[BaseRoute, ...]:
+    """What programs use: the API, and the CDS service where the configuration names who may ask it.
+
+    Raises:
+        ReviewSetupError: A client's keys cannot be read.
+    """
+    api = Mount("/api/v1", build_api(parts, parts.access.find_token), name="api")
+    if not config.cds:
+        return (api,)
+    clients = {table.issuer: _cds_client(name, table) for name, table in config.cds.items()}
+    check = ClientCheck(clients, audience=parts.settings.origins[0] + CDS_PATH)
+    proposed = proposed_code(parts.settings.complete_spine_code)
+    return (api, *CdsRoutes(parts=parts, check=check, proposed=proposed).routes())
+
+
+def _cds_client(name: str, table: CdsTable) -> CdsClient:
+    try:
+        return CdsClient(name=name, issuer=table.issuer, keys=read_key_set(table.keys_file))
+    except (KeySetError, OSError) as error:
+        reason = str(error) if isinstance(error, KeySetError) else f"cannot be read ({type(error).__name__})"
+        raise ReviewSetupError(f"cds.{name}.keys_file: {reason}") from None
+
+
 def build_settings(config: Config, review: ReviewTable, *, port: int, is_demo: bool) -> ReviewSettings:
     """Single values for the pages. *port* is the one that was bound.
 
@@ -204,7 +234,12 @@ def access_reads(readers: Readers) -> AccessReads:
     async def list_accounts() -> Any:
         return await readers.read(account_rows.list_accounts)
 
-    return AccessReads(find_session=find_session, find_account=find_account, list_accounts=list_accounts)
+    async def find_token(digest: bytes) -> Any:
+        return await readers.read(partial(_flip, api_token.find, digest))
+
+    return AccessReads(
+        find_session=find_session, find_account=find_account, list_accounts=list_accounts, find_token=find_token
+    )
 
 
 def _flip(question: Callable[[Any, Any], Any], argument: object, connection: object) -> Any:

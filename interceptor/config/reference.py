@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from interceptor.config.address import Address
 from interceptor.config.atna_table import AtnaTable
+from interceptor.config.cds_table import CdsTable
 from interceptor.config.database_table import DatabaseTable
 from interceptor.config.load import describe_range
 from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
@@ -74,6 +75,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("fhir.NAME", FhirTable),
     ("database", DatabaseTable),
     ("webhook.NAME", WebhookTable),
+    ("cds.NAME", CdsTable),
     ("review", ReviewTable),
     ("review.oidc", OidcTable),
     ("review.proxy_login", ProxyLoginTable),

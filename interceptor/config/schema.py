@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from interceptor.config.address import Address
 from interceptor.config.atna_table import AtnaTable
+from interceptor.config.cds_table import CdsTable
 from interceptor.config.database_table import DatabaseTable
 from interceptor.config.observe import LogTable, SyntheticTable, TracingTable
 from interceptor.config.review import ReviewTable
@@ -318,6 +319,8 @@ class Config(Table):
     """[tracing]"""
     database: DatabaseTable = DatabaseTable()
     """[database]"""
+    cds: Mapping[Name, CdsTable] = Field(default_factory=dict)
+    """[cds.NAME]"""
     webhook: Mapping[Name, WebhookTable] = Field(default_factory=dict)
     """[webhook.NAME]"""
     review: ReviewTable | None = None

@@ -33,6 +33,15 @@ class ProposedCode:
     name: str
 
 
+def proposed_code(universal_service_id: str) -> ProposedCode | None:
+    """The site's code from OBR-4 as the configuration has it, e.g. "72158^MRI COMPLETE SPINE WO+W^L"; None for ""."""
+    code, _, rest = universal_service_id.partition("^")
+    name, _, system = rest.partition("^")
+    if not code:
+        return None
+    return ProposedCode(system=system.partition("^")[0] or "L", code=code, name=name or code)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardParts:
     """What cards are built from besides the decision.

@@ -14,6 +14,7 @@ from starlette.templating import Jinja2Templates
 
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.journal.account import Account, StoredSession
+from interceptor.journal.api_token import ApiToken
 from interceptor.review.credential import Passwords
 from interceptor.review.node_client import NodeClient
 from interceptor.review.oidc import OidcClient
@@ -83,11 +84,12 @@ class ReviewSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessReads:
-    """What of accounts and sessions is read for each request."""
+    """What of accounts, sessions and tokens is read for each request."""
 
     find_session: Callable[[bytes], Awaitable[StoredSession | None]]
     find_account: Callable[[str], Awaitable[Account | None]]
     list_accounts: Callable[[], Awaitable[tuple[Account, ...]]]
+    find_token: Callable[[bytes], Awaitable[ApiToken | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

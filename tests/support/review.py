@@ -25,7 +25,8 @@ from interceptor.review.parts import ReviewParts
 from interceptor.review.rendering import build_templates
 from interceptor.review.rights import Role
 from interceptor.review.session import SessionActivity
-from interceptor.review_wiring import access_reads, build_settings, load_content, vignette_runner
+from interceptor.review_wiring import access_reads, build_mounts, build_settings, vignette_runner
+from tests.support.clinical import shipped_content
 from tests.support.node import node_config, node_of
 
 ORIGIN = "https://review.test"
@@ -105,7 +106,7 @@ async def review_of(config: Config, *, provider: OidcClient | None = None, **set
     readers = Readers(journal_path(config.node.data_directory), vfs=None, count=2)
     clock, activity = Clock(), SessionActivity()
     built = build_settings(config, config.review, port=8440, is_demo=False)
-    content = load_content(config)
+    content = shipped_content()
     parts = ReviewParts(
         settings=replace(built, **{"is_tls": True, **settings}),
         node=NodeClient(config.control_socket),
@@ -121,7 +122,7 @@ async def review_of(config: Config, *, provider: OidcClient | None = None, **set
         passwords=Passwords(memory_kib=1024, passes=1),
         provider=provider,
     )
-    app = build_app(parts, activity=activity)
+    app = build_app(parts, activity=activity, mounts=build_mounts(config, parts))
     review = Review(app=app, parts=parts, activity=activity, clock=clock, config=config)
     try:
         yield review
