@@ -1,11 +1,15 @@
 """How soon the study is wanted: every place, the most urgent wins, doubt is urgent."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from interceptor.context.urgency import read_urgency
 from interceptor.context.vocabulary import UrgencyClass
-from tests.support.spine_order import NOW, facts_of, order_message, segment
+from interceptor.message.group import order_groups
+from interceptor.message.view import MessageView
+from tests.support.spine_order import NOW, facts_of, order_message, segment, shipped_tables
 
 
 def urgency(**fields: object) -> UrgencyClass:
@@ -53,6 +57,15 @@ def test_every_place_of_the_priority_is_read_and_the_most_urgent_wins(place: dic
 )
 def test_the_patient_class(patient_class: str, expected: str) -> None:
     assert urgency(patient_class=patient_class) == expected
+
+
+@pytest.mark.parametrize(("patient_class", "expected"), [("I", "routine"), ("E", "emergency")])
+def test_a_site_may_say_that_an_inpatient_is_not_urgent_by_that_alone(patient_class: str, expected: str) -> None:
+    site = replace(shipped_tables().site, inpatient_is_urgent=False)
+    view = MessageView(order_message(patient_class=patient_class))
+    (group,) = order_groups(view)
+    header = [one for one in view.segments if one.name == "PV1"]
+    assert read_urgency(group, header, site, NOW)[0].urgency_class == expected
 
 
 def test_the_most_urgent_of_unlike_places_wins() -> None:
@@ -104,3 +117,9 @@ def test_the_place_that_spoke_is_kept() -> None:
     facts = facts_of(order_message(obr={"f27": "^^^^^S"}))
     assert (facts.urgency.path, facts.urgency.stated) == ("OBR-27.6", "S")
     assert {(one.path, one.meaning) for one in facts.evidence} == {("ORC-7.6", "routine"), ("OBR-27.6", "stat")}
+
+
+def test_a_field_of_one_component_and_the_patient_class_are_kept_by_their_own_names() -> None:
+    facts = facts_of(order_message(priority="", obr={"f5": "S"}, patient_class="I"))
+    assert (facts.urgency.path, facts.urgency.stated) == ("OBR-5", "S")
+    assert {(one.path, one.meaning) for one in facts.evidence} == {("OBR-5", "stat"), ("PV1-2", "inpatient")}

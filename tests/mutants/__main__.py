@@ -79,7 +79,9 @@ def main() -> int:
         if outcome is Outcome.LIVED:
             why = kept.get((name, fault.key), "")
             unexplained += not why
-            sys.stdout.write(f"{'kept ' if why else 'LIVED'} {name} {fault.key}{'   # ' + why if why else ''}\n")
+            sys.stdout.write(
+                f"{'kept ' if why else 'LIVED'} {name}:{fault.line} {fault.key}{'   # ' + why if why else ''}\n"
+            )
             sys.stdout.flush()
     tried = sum(counts.values())
     sys.stdout.write(f"{tried} of {len(sample)} faults tried: {dict(counts)}; {unexplained} lived without a reason\n")

@@ -38,12 +38,14 @@ class Fault:
         before: The expression or statement as it is.
         after: As it would be.
         index: Which of the module's faults it is, from 0.
+        line: Where it is, for people; no part of its key.
     """
 
     function: str
     before: str
     after: str
     index: int
+    line: int
 
     @property
     def key(self) -> str:
@@ -54,8 +56,9 @@ class Fault:
 class _Visitor(ast.NodeTransformer):
     """Counts the places for a fault and makes the one that is asked for."""
 
-    def __init__(self, wanted: int | None) -> None:
+    def __init__(self, tree: ast.Module, wanted: int | None) -> None:
         self._wanted = wanted
+        self._parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
         self._scope: list[str] = []
         self.found: list[Fault] = []
 
@@ -109,11 +112,12 @@ class _Visitor(ast.NodeTransformer):
         return self._fault(node, ast.BinOp(left=node.left, op=other(), right=node.right)) if other else node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, bool):
-            return self._fault(node, ast.Constant(value=not node.value))
-        if isinstance(node.value, int):
-            return self._fault(node, ast.Constant(value=node.value + 1))
-        return node
+        if not isinstance(node.value, int):
+            return node
+        # A number alone says little: which of them it is, is said by what it is in.
+        around = " ".join(ast.unparse(self._parents[node]).split())
+        value = not node.value if isinstance(node.value, bool) else node.value + 1
+        return self._fault(node, ast.Constant(value=value), within=f" in {around}")
 
     def visit_If(self, node: ast.If) -> ast.AST:
         self.generic_visit(node)
@@ -123,19 +127,20 @@ class _Visitor(ast.NodeTransformer):
                 node.test = changed
         return node
 
-    def _fault(self, before: ast.expr, after: ast.expr, *, name: str = "") -> ast.expr:
+    def _fault(self, before: ast.expr, after: ast.expr, *, name: str = "", within: str = "") -> ast.expr:
         index = len(self.found)
         if not self._scope:
             return before
         self.found.append(
             Fault(
                 function=".".join(self._scope),
-                before=name + " ".join(ast.unparse(before).split()),
+                before=name + " ".join(ast.unparse(before).split()) + within,
                 after=" ".join(ast.unparse(after).split()),
                 index=index,
+                line=before.lineno,
             )
         )
-        return after if index == self._wanted else before
+        return ast.copy_location(after, before) if index == self._wanted else before
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -148,8 +153,9 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 def faults(source: str) -> Iterator[Fault]:
     """Every fault that can be made in this source, in a fixed order."""
-    visitor = _Visitor(None)
-    visitor.visit(ast.parse(source))
+    tree = ast.parse(source)
+    visitor = _Visitor(tree, None)
+    visitor.visit(tree)
     yield from visitor.found
 
 
@@ -159,8 +165,8 @@ def with_fault(source: str, index: int) -> ast.Module:
     Raises:
         IndexError: It has no such fault.
     """
-    visitor = _Visitor(index)
     tree = ast.parse(source)
+    visitor = _Visitor(tree, index)
     visitor.visit(tree)
     if index >= len(visitor.found):
         raise IndexError(index)

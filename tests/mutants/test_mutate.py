@@ -31,9 +31,9 @@ def test_every_kind_of_fault_is_made_once_and_none_outside_a_function() -> None:
         "not is_open -> is_open",
         "number < LIMIT and (not is_open) -> number < LIMIT or not is_open",
         "if number < LIMIT and (not is_open) -> True",
-        "False -> True",
+        "False in return False -> True",
         "number + 1 -> number - 1",
-        "1 -> 2",
+        "1 in number + 1 -> 2",
         "number + 1 == LIMIT -> number + 1 != LIMIT",
     }
     assert not any("3" in key for key in made)
