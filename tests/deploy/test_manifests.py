@@ -34,9 +34,11 @@ def test_every_sample_configuration_can_be_used(tmp_path: Path) -> None:
     samples = {shown(path): path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*.toml")}
     for overlay in OVERLAYS:
         (config,) = (
-            one for one in build(overlay) if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "interceptor"
+            one["data"]
+            for one in build(overlay)
+            if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "interceptor"
         )
-        samples[shown(overlay)] = config["data"]["interceptor.toml"]
+        samples.update({f"{shown(overlay)}/{name}": text for name, text in config.items()})
     assert len(samples) >= 1 + len(OVERLAYS)
     for name, text in samples.items():
         path = tmp_path / "sample.toml"
@@ -113,7 +115,7 @@ def test_what_a_compose_file_mounts_and_names_is_there(path: Path) -> None:
 @pytest.mark.parametrize("path", COMPOSE, ids=shown)
 def test_the_interceptor_of_a_compose_file_can_change_nothing_but_its_volume(path: Path) -> None:
     services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
-    ours = [service for service in services.values() if service["image"].startswith("order-interceptor")]
+    ours = [service for service in services.values() if service.get("image", "").startswith("order-interceptor")]
     assert ours
     for service in ours:
         assert service["read_only"] is True
@@ -196,6 +198,25 @@ def test_no_service_spreads_orders_over_several_nodes(overlay: Path) -> None:
             carries_orders = any(port["name"] == "mllp" for port in service["spec"]["ports"])
             if carries_orders and service["spec"]["selector"].items() <= labels.items():
                 assert program["spec"]["replicas"] == 1, service["metadata"]["name"]
+
+
+def test_each_pod_of_a_pair_has_a_configuration_of_its_own() -> None:
+    resources = build(DEPLOY / "kubernetes" / "overlays" / "postgres")
+    (node,) = (one for one in resources if one["kind"] == "StatefulSet")
+    (config,) = (
+        one["data"] for one in resources if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "interceptor"
+    )
+    names = [f"{node['metadata']['name']}-{number}" for number in range(node["spec"]["replicas"])]
+    assert sorted(config) == [f"{name}.toml" for name in names]
+    assert all(f'name = "{name}"' in config[f"{name}.toml"] for name in names)
+
+
+def test_haproxy_in_kubernetes_has_the_sample_word_for_word() -> None:
+    resources = build(DEPLOY / "kubernetes" / "overlays" / "postgres")
+    (config,) = (
+        one["data"] for one in resources if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "haproxy"
+    )
+    assert config["haproxy.cfg"] == (DEPLOY / "haproxy" / "two-nodes.cfg").read_text(encoding="utf-8")
 
 
 def test_the_journal_is_on_a_volume_that_one_pod_has() -> None:
