@@ -50,25 +50,15 @@ class Records:
         """Their routes."""
         router, need = APIRouter(), self._access.need
 
-        def add(path: str, endpoint: object, action: Action, tag: str, summary: str, method: str = "GET") -> None:
-            assert callable(endpoint)
-            router.add_api_route(
-                path, endpoint, methods=[method], dependencies=[need(action)], tags=[tag], summary=summary
-            )
-
-        add("/audit", self.audit, Action.SEE_AUDIT, "audit", "The audit chain, the newest first")
-        add("/dead-letters", self.dead_letters, Action.SEE_DEAD_LETTERS, "dead letters", "What the filler refused")
-        add(
-            "/dead-letters/{outbox}",
-            self.end_dead_letter,
-            Action.SEE_DEAD_LETTERS,
-            "dead letters",
-            "Send it again, or give it up",
-            "POST",
-        )
-        add("/routes", self.routes, Action.SEE_ROUTES, "routes", "Routes with their modes, and the node's state")
-        add("/routes/{name}/mode", self.set_mode, Action.SET_MODE, "routes", "Set a mode, at once", "PUT")
-        add("/policy/evaluate", self.evaluate, Action.TRY_POLICY, "policy", "Decide a message offline", "POST")
+        for method, path, endpoint, action, tag in (
+            ("GET", "/audit", self.audit, Action.SEE_AUDIT, "audit"),
+            ("GET", "/dead-letters", self.dead_letters, Action.SEE_DEAD_LETTERS, "dead letters"),
+            ("POST", "/dead-letters/{outbox}", self.end_dead_letter, Action.SEE_DEAD_LETTERS, "dead letters"),
+            ("GET", "/routes", self.routes, Action.SEE_ROUTES, "routes"),
+            ("PUT", "/routes/{name}/mode", self.set_mode, Action.SET_MODE, "routes"),
+            ("POST", "/policy/evaluate", self.evaluate, Action.TRY_POLICY, "policy"),
+        ):
+            router.add_api_route(path, endpoint, methods=[method], dependencies=[need(action)], tags=[tag])
         router.add_api_route(
             "/events",
             self.events,
