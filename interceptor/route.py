@@ -293,12 +293,12 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
 
 def _record_study(wiring: RouteWiring) -> Callable[[StudyOrder], None]:
     """What `_record` does with an order that is plainly of another part of the body: nothing of it is kept."""
-    orders = wiring.metrics.routes[wiring.name].orders
+    count, passes = wiring.metrics.routes[wiring.name].orders.count, Disposition.PASS.word
+    note = wiring.custody.passed.note
 
     def record(study: StudyOrder) -> None:
-        decision = study.decision
-        orders.count(decision.disposition.word, decision.findings[0].reason)
-        wiring.custody.passed.note(study.order_key, study.order_control)
+        count(passes, study.decision.findings[0].reason)
+        note(study.order_key, study.order_control)
 
     return record
 

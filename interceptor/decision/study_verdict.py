@@ -9,7 +9,6 @@ number, no status of a study. Any other is decided in the general way; both ways
 (tests/decision/test_study_verdict.py).
 """
 
-import re
 from typing import NamedTuple, Never
 
 from interceptor.context.order_control import kind_of_word
@@ -24,9 +23,7 @@ from interceptor.decision.fact import OrderCase
 from interceptor.message.group import OrderGroup, order_groups
 from interceptor.message.view import MessageView
 
-_HEAD_SIZE = 4
-_ORC, _OBR = b"ORC|", b"OBR|"
-_ODD = re.compile(rb'[~\\&"]|[^ -~]')
+_ODD = bytes(value for value in range(256) if not 0x20 <= value < 0x7F) + b'~\\&"'
 """What makes bytes of a field more than one plain value."""
 _ESCAPE = 0x1B
 _SAFE_CHARACTERS = frozenset({b"", b"UNICODE UTF-8", b"UTF-8", b"8859/1", b"8859/15", b"ASCII"})
@@ -122,30 +119,28 @@ class StudyVerdicts:
         return decision if is_plain else None
 
 
+def _is_plain(values: bytes) -> bool:
+    return len(values.translate(None, _ODD)) == len(values)
+
+
 def _find_order(raw: bytes, header_fields: list[bytes]) -> tuple[list[bytes], list[bytes]] | None:
     """ORC and OBR, split, of a message with one order; None where more than a split is needed to find them."""
     if _ESCAPE in raw or (not raw.isascii() and b"".join(header_fields[17:18]) not in _SAFE_CHARACTERS):
         return None
-    lines = raw.split(b"\r")
-    if not lines[-1]:
-        lines.pop()
-    heads = b"".join([line[:_HEAD_SIZE] for line in lines])
-    count = len(lines)
-    if len(heads) != count * _HEAD_SIZE or heads[_HEAD_SIZE - 1 :: _HEAD_SIZE] != b"|" * count:
+    order_at = raw.find(b"\rORC|") + 1
+    request_at = raw.find(b"\rOBR|", order_at) + 1
+    # Whatever stands on the other lines: no other order can be read from a message that names no other.
+    if not order_at or not request_at or raw.count(b"ORC") != 1 or raw.count(b"OBR") != 1:
         return None
-    if heads.count(_ORC) != 1 or heads.count(_OBR) != 1 or not heads.replace(b"|", b"").isalnum():
-        return None
-    order_at, request_at = heads.find(_ORC), heads.find(_OBR)
-    if request_at < order_at:
-        return None
-    orc = lines[order_at // _HEAD_SIZE].split(b"|")
-    obr = lines[request_at // _HEAD_SIZE].split(b"|")
+    orc = raw[order_at : raw.find(b"\r", order_at)].split(b"|", 6)
+    request_end = raw.find(b"\r", request_at)
+    obr = raw[request_at : request_end if request_end >= 0 else len(raw)].split(b"|", 47)
     if len(orc) <= 2 or len(obr) <= 4 or orc[1].strip().upper() == _REPLACEMENT:
         return None
     # A study that is done is for the registry to hear of.
     if any(orc[5:6]) or any(obr[25:26]):
         return None
-    return None if _ODD.search(b"".join((orc[1], orc[2], obr[4], *obr[44:45], *obr[46:47]))) else (orc, obr)
+    return (orc, obr) if _is_plain(b"".join((orc[1], orc[2], obr[4], *obr[44:45], *obr[46:47]))) else None
 
 
 def _key(orc: list[bytes], header_fields: list[bytes]) -> str:
@@ -155,7 +150,7 @@ def _key(orc: list[bytes], header_fields: list[bytes]) -> str:
     namespace = parts[0] or (parts[1] if len(parts) > 1 else b"")
     if not namespace:
         sender = b"/".join([field.partition(b"^")[0] for field in header_fields[2:4]])
-        if _ODD.search(b"".join(header_fields[2:4])):
+        if not _is_plain(b"".join(header_fields[2:4])):
             return ""
         namespace = sender
     return (number + b"^" + namespace).decode("ascii") if number else ""

@@ -2,7 +2,8 @@
  *
  * usage: load PORT MESSAGES CONNECTIONS PROCESSES WARM_SECONDS SECONDS [RATE]
  *
- * With RATE no more than so many messages a second are begun, all connections together.
+ * With RATE so many messages a second are begun, all connections together, evenly spread over them and over time. A
+ * connection whose answer is late begins the next at once until it has caught up, for at most a second's worth.
  *
  * MESSAGES is a file of records: size, patch count, patch offsets (all u32, the machine's byte order), then the
  * framed message. At each patch offset twelve digits are replaced by a number used once, so that no two messages
@@ -44,7 +45,8 @@ struct shared {
 struct line {
     int fd;
     uint32_t turn, size, sent, got;
-    int64_t began, due; /* due: when an idle line begins its next message, 0 while it is busy */
+    int64_t began, due; /* due: with a rate, when the next message is to begin */
+    int is_idle;
     char digits[DIGITS + 1];
     char *out;
     char in[REPLY_ROOM];
@@ -52,6 +54,7 @@ struct line {
 
 static struct message messages[MESSAGES_MAX];
 static uint32_t message_count, size_max;
+static int all_connections;
 static int64_t warm_until, measure_until, interval;
 static uint64_t next_number;
 static int poller;
@@ -159,16 +162,26 @@ static int run(int port, int connections, int first, struct shared *shared) {
         line->turn = (uint32_t)(first + index) * 37;
         watch(line, EPOLLIN, EPOLL_CTL_ADD);
         lines[index] = line;
-        if (begin(line)) open_count++;
+        line->due = now() + interval * (first + index) / all_connections;
+        line->is_idle = interval > 0;
+        if (interval || begin(line)) open_count++;
     }
     struct epoll_event events[EVENTS_MAX];
     /* Two seconds more for the answers under way at the end. */
     while (open_count > 0 && now() < measure_until + 2000000000LL) {
-        int count = epoll_wait(poller, events, EVENTS_MAX, interval ? 1 : 100);
+        int64_t pause = 100000000;
+        for (int index = 0; interval && index < connections; index++) {
+            int64_t left = lines[index]->due - now();
+            if (lines[index]->is_idle && left < pause) pause = left > 0 ? left : 0;
+        }
+        struct timespec wait = {.tv_nsec = pause};
+        int count = epoll_pwait2(poller, events, EVENTS_MAX, &wait, NULL);
         for (int index = 0; interval && index < connections; index++) {
             struct line *line = lines[index];
-            if (line->due == 0 || now() < line->due) continue;
-            line->due = 0;
+            if (!line->is_idle || now() < line->due) continue;
+            line->is_idle = 0;
+            line->due += interval;
+            if (line->due < now() - 1000000000) line->due = now();
             if (now() < measure_until && begin(line)) continue;
             close(line->fd);
             open_count--;
@@ -179,11 +192,11 @@ static int run(int port, int connections, int first, struct shared *shared) {
             if (events[index].events & EPOLLOUT) state = push(line, 1);
             if (state && events[index].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) state = pull(line, shared);
             int is_over = now() >= measure_until;
-            if (state == 2 && !is_over && interval) line->due = line->began + interval;
+            if (state == 2 && !is_over && interval) line->is_idle = 1;
             else if (state == 2 && !is_over) state = begin(line);
             if (state == 0) shared->lost++;
             if (state == 0 || (state == 2 && is_over)) {
-                line->due = 0;
+                line->is_idle = 0;
                 close(line->fd);
                 open_count--;
             }
@@ -204,6 +217,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     int port = atoi(argv[1]), connections = atoi(argv[3]), processes = atoi(argv[4]);
+    all_connections = connections;
     if (argc == 8) interval = (int64_t)(1e9 * connections / atof(argv[7]));
     load_messages(argv[2]);
     warm_until = now() + (int64_t)(atof(argv[5]) * 1e9);
