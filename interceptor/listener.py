@@ -385,16 +385,9 @@ def _ignore(_line: PlacerLine) -> None:
 
 
 def _connection_options(table: RouteTable | FeedTable, finish_seconds: float) -> ConnectionOptions:
-    tolerances = table.tolerances
     return ConnectionOptions(
-        frame=FrameOptions(
-            missing_final_cr=tolerances.missing_final_cr,
-            bytes_between_frames=tolerances.bytes_between_frames,
-            start_inside_frame=tolerances.start_inside_frame,
-            empty_frame=tolerances.empty_frame,
-            doubled_envelope=tolerances.doubled_envelope,
-            frame_size_max=table.frame_size_max,
-        ),
+        # The table's keys are the decoder's own words, every one of them.
+        frame=FrameOptions(**table.tolerances.model_dump(), frame_size_max=table.frame_size_max),
         idle_timeout_seconds=table.idle_timeout_seconds,
         read_timeout_seconds=table.read_timeout_seconds,
         write_timeout_seconds=table.write_timeout_seconds,
