@@ -125,7 +125,9 @@ def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
         notification_results=tuple(DeliveryResult),
         mismatches=MISMATCHES,
     )
-    return Metrics(labels, version=__version__, started_at=utc_now())
+    metrics = Metrics(labels, version=__version__, started_at=utc_now())
+    metrics.config_last_reload_successful.set(1)
+    return metrics
 
 
 def tell_start(config: Config, content: ClinicalContent, log: EventLog) -> None:

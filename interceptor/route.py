@@ -231,6 +231,7 @@ def _take(wiring: RouteWiring, turn: TurnParts) -> Callable[[Inbound], Awaitable
             return result
         if result.decision is not None:
             _note_seen(wiring, inbound.raw, result.decision)
+            _count_charset(wiring, MessageView(inbound.raw))
         if is_order_message(inbound.header) and not _is_kept(result):
             wiring.note_study(MessageView(inbound.raw))
         return result
@@ -275,6 +276,7 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
     def record(view: MessageView, decision: MessageDecision) -> None:
         wiring.note_study(view)
         _count(wiring, decision)
+        _count_charset(wiring, view)
         decider.remember(decision)
         for order in decision.orders:
             wiring.custody.passed.note(order.order_key, order.order_control)
@@ -363,6 +365,12 @@ def _control_ids(now: Callable[[], datetime]) -> Iterator[str]:
     """Control ids of our own, never twice: the start in microseconds and a count, 20 characters at most."""
     start = int(now().timestamp() * 1_000_000)
     return (f"I{start + number:X}" for number in count())
+
+
+def _count_charset(wiring: RouteWiring, view: MessageView) -> None:
+    """Its text was read as if it were ISO 8859-1: words of the policy may have gone unseen."""
+    if not view.charset.is_known:
+        wiring.metrics.routes[wiring.name].unknown_charsets.inc()
 
 
 def _count(wiring: RouteWiring, decision: MessageDecision) -> None:

@@ -60,6 +60,7 @@ class Gauges:
             await self._probe()
         self._look_count += 1
         self._show_waiting()
+        self._metrics.log_lines_dropped.value = float(self._log.dropped_count())
         self._degrade(DegradedReason.REVIEW_AWAY, any(gate.is_review_missed for gate in self._gates.values()))
         self._degrade(DegradedReason.BREAKER_OPEN, any(gate.is_open for gate in self._gates.values()))
         await self._show_outbox()

@@ -406,9 +406,11 @@ class EventLog:
         *,
         strict: bool = False,
         level: Level = Level.INFO,
+        dropped_count: Callable[[], int] = lambda: 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*level*: the least that is written."""
+        """*level*: the least that is written. *dropped_count*: how many lines its reader was too slow for, so far."""
+        self.dropped_count = dropped_count
         self._levels = _LEVELS[_LEVELS.index(level) :]
         self._write = write
         self._strict = strict

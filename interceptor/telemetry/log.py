@@ -9,7 +9,7 @@ Failures: a log that cannot be written to is only counted (`dropped`); nothing i
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TextIO
 
@@ -33,11 +33,11 @@ class LogStyle(StrEnum):
 
 
 class LineWriter:
-    """Writes lines to a stream from a thread, in order, and never makes the caller wait."""
+    """Writes lines to a stream from a thread, in order, and never makes the caller wait; `dropped_count` were lost."""
 
-    def __init__(self, stream: TextIO, *, on_dropped: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._on_dropped = on_dropped
+        self.dropped_count = 0
         self._lines: queue.Queue[str | None] = queue.Queue(_LINES_MAX)
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -47,7 +47,7 @@ class LineWriter:
         try:
             self._lines.put_nowait(line)
         except queue.Full:
-            self._on_dropped()
+            self.dropped_count += 1
 
     def close(self) -> None:
         """Write what waits, for at most two seconds, and end the thread."""
@@ -65,7 +65,7 @@ class LineWriter:
                     self._stream.flush()
             except (OSError, ValueError):
                 # The reader is gone or the stream was closed: the lines are lost, the node is not.
-                self._on_dropped()
+                self.dropped_count += 1
 
 
 def build_event_log(
@@ -90,7 +90,7 @@ def build_event_log(
         entry = stamp(None, level, {"level": level, "event": name, **fields})
         writer.write_line(str(renderer(None, level, entry)))
 
-    return EventLog(write, strict=strict, level=level)
+    return EventLog(write, strict=strict, level=level, dropped_count=lambda: writer.dropped_count)
 
 
 class _LibraryHandler(logging.Handler):

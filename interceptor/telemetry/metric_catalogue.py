@@ -178,7 +178,10 @@ CONTROL_ID_REUSES_TOTAL = _counter(
     "interceptor_control_id_reuses_total", "Same control id, other bytes: treated as new.", "any increase", "route"
 )
 UNKNOWN_CHARSETS_TOTAL = _counter(
-    "interceptor_unknown_charsets_total", "Messages with a character set that we do not know.", "any increase", "route"
+    "interceptor_unknown_charsets_total",
+    "Orders decided although MSH-18 names a character set that we do not know.",
+    "any increase",
+    "route",
 )
 QUARANTINED_TOTAL = _counter(
     "interceptor_quarantined_total",

@@ -159,3 +159,33 @@ async def test_in_a_storm_of_scrapes_every_order_is_answered_and_the_loop_never_
 async def scrape(running: FullNode, times: int) -> None:
     for _ in range(times):
         assert "interceptor_ready 1.0" in await running.page()
+
+
+async def test_an_order_in_a_character_set_that_nobody_knows_is_counted(tmp_path: Path) -> None:
+    async with full_node(tmp_path) as running:
+        async with placer_of(running.node) as placer:
+            await placer.exchange(order("P0", patient="2"))
+            await placer.exchange(padded(order("P1"), "KLINGON"))
+        series = await running.series()
+    assert series["interceptor_unknown_charsets_total", (("route", "orders"),)] == 1
+
+
+def padded(raw: bytes, charset: str) -> bytes:
+    """An order whose MSH-18 says this."""
+    head, _, rest = raw.partition(b"\r")
+    return head + b"|" * 6 + charset.encode() + b"\r" + rest
+
+
+async def test_a_node_that_has_just_started_alarms_nobody(tmp_path: Path) -> None:
+    """Gauges that an alert looks at are as they are in a sound node before anything came."""
+    async with full_node(tmp_path) as running:
+        page = series_of(await running.page())
+    assert page["interceptor_config_last_reload_successful", ()] == 1
+    assert page["interceptor_ready", ()] == 1
+    wrong = {
+        "interceptor_degraded",
+        "interceptor_breaker_open",
+        "interceptor_source_breaker_open",
+        "interceptor_dead_letters",
+    }
+    assert [name for (name, labels), value in page.items() if name in wrong and value] == []

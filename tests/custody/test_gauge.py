@@ -123,3 +123,15 @@ async def test_the_share_of_its_time_that_a_held_order_has_waited_is_shown_until
         assert await shown() == pytest.approx(1.25)
         await place.receive(said("A1", "CA"))
         assert math.isnan(await shown())
+
+
+async def test_lines_that_the_log_s_reader_was_too_slow_for_are_counted(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        gauges, _ = gauges_of(place, Health())
+        lost = 0
+        place.events.log.dropped_count = lambda: lost
+        await gauges.look()
+        assert b"interceptor_log_lines_dropped_total 0.0" in gauges._metrics.render()
+        lost = 7
+        await gauges.look()
+        assert b"interceptor_log_lines_dropped_total 7.0" in gauges._metrics.render()
