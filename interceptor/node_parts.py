@@ -125,9 +125,7 @@ def build_metrics(config: Config, content: ClinicalContent) -> Metrics:
         notification_results=tuple(DeliveryResult),
         mismatches=MISMATCHES,
     )
-    metrics = Metrics(labels, version=__version__, started_at=utc_now())
-    metrics.config_last_reload_successful.set(1)
-    return metrics
+    return Metrics(labels, version=__version__, started_at=utc_now())
 
 
 def tell_start(config: Config, content: ClinicalContent, log: EventLog) -> None:
