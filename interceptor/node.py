@@ -207,10 +207,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     await _run_watches(parts, custody, routes, couriers)
     await _open_outlets(parts, stack)
     join(cluster, parts, custody, couriers=couriers, modes=plugged.modes, routes=routes)
-    parts.run(plugged.recorder.run(), name="recorder")
-    parts.run(plugged.merges.run(), name="patient-merges")
-    parts.run(plugged.evidence.retrospective.run(), name="retrospective")
-    parts.run(keep_journal(parts.journal), name="journal-keeper")
+    _run_records(parts, plugged)
     listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
@@ -267,6 +264,14 @@ def _open_evidence(parts: NodeParts, registry: SqliteRegistry) -> AbstractAsyncC
         registry=registry if has_registry else None,
     )
     return open_evidence(wiring, tables=parts.journal.side_tables, decide=partial(would_be_held_now, parts.current))
+
+
+def _run_records(parts: NodeParts, plugged: RoutingParts) -> None:
+    """What is written behind the traffic: decisions, merges, orders to decide again, and the journal's upkeep."""
+    parts.run(plugged.recorder.run(), name="recorder")
+    parts.run(plugged.merges.run(), name="patient-merges")
+    parts.run(plugged.evidence.retrospective.run(), name="retrospective")
+    parts.run(keep_journal(parts.journal), name="journal-keeper")
 
 
 async def _run_watches(
