@@ -171,9 +171,8 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     config, health = parts.config, parts.health
     health.migrations_applied = health.config_loaded = health.journal_writable = True
     custody = await load_custody(parts)
-    metrics_port = stack.enter_context(
-        serve_status(config.metrics.listen.host, config.metrics.listen.port, metrics=parts.metrics, health=health)
-    )
+    at = config.metrics.listen
+    metrics_port = stack.enter_context(serve_status(at.host, at.port, metrics=parts.metrics, health=health))
     parts.metrics.watch_storage(config.node.data_directory)
     security = start_line_security(parts)
     destinations = build_destinations(
