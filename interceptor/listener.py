@@ -44,6 +44,7 @@ from interceptor.transport.options import (
     TransportCounters,
 )
 from interceptor.transport.server import MllpServer, serve
+from interceptor.transport.socket_options import find_descriptor_max
 from interceptor.wire.commit_block import MllpCommitAck, read_commit_block
 from interceptor.wire.frame import Frame, FrameOptions, FramingError, encode_frame
 
@@ -122,6 +123,21 @@ class PlacerLine:
     def end(self) -> ConnectionEnd | None:
         """Why the connection ended; None while it stands."""
         return self._connection.end
+
+    @property
+    def held_size(self) -> int:
+        """Bytes of this connection's messages that are in memory: the open frame, those that wait, the one under way."""
+        waiting = sum(len(one.content) for one in self._waiting if isinstance(one, Frame))
+        return self._connection.open_size + waiting + (self._begun_size if self._passage is not None else 0)
+
+    @property
+    def open_size(self) -> int:
+        """Bytes waiting in a frame that has begun and not ended."""
+        return self._connection.open_size
+
+    def hold_reading(self, *, is_held: bool) -> None:
+        """Read no further bytes while held: the whole node has too much in memory."""
+        self._connection.hold_reading(is_held=is_held)
 
     @property
     def is_busy(self) -> bool:
@@ -205,6 +221,7 @@ class PlacerLine:
             self._is_pumping = False
 
     def _begin(self, frame: Frame) -> None:
+        self._begun_size = len(frame.content)
         passage = self._passage = self._passage_of(frame, self)
         passage.begin()
 
@@ -372,6 +389,7 @@ async def _serve_lines(
             connections_max=table.connections_max,
             connections_per_address_max=table.connections_per_address_max,
             allowed_networks=tuple(ip_network(network) for network in table.allowed_addresses),
+            descriptor_max=find_descriptor_max(),
             adopted=adopted,
         ),
         counters=_counters(parts.name, metrics, parts.log, guard),

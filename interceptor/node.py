@@ -39,6 +39,7 @@ from interceptor.evidence.lookup import RegistrySource
 from interceptor.evidence.registry_sqlite import SqliteRegistry
 from interceptor.feed_wiring import build_registry, registry_authorities
 from interceptor.handover import Sockets
+from interceptor.inbound_bound import bound_inbound
 from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
 from interceptor.journal.patient_merge import PatientMerges
@@ -210,6 +211,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
     health.bound = True
     parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
+    parts.run(bound_inbound(parts, listeners.values()).run(), name="inbound-bound")
     return Node(
         ports={name: listener.server.port for name, listener in listeners.items()},
         metrics_port=metrics_port,

@@ -55,6 +55,8 @@ class NodeTable(Table):
     """The supervisor ends and restarts a node whose event loop is silent for so long; from one second on it says so. 0 lets it hang."""
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 20.0
     """How long messages that are being handled may take to finish after the node was asked to stop."""
+    inbound_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024, le=64 * 1024 * 1024 * 1024)] = 256 * 1024 * 1024
+    """Bytes of inbound messages that may be in memory at one time, of all connections together. Above it those that hold much are not read until it falls; nothing is dropped."""
 
 
 class MetricsTable(Table):

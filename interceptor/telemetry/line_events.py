@@ -42,11 +42,11 @@ CERTIFICATES_REFUSED = error(
 )
 MEMORY_SHORT = error(
     "memory_short",
-    "The node holds much memory: it reads no further message until what it has is delivered. Nothing is dropped.",
-    "resident_bytes",
+    "Inbound messages hold much memory: the connections with the large ones are not read until they have left. Nothing is dropped.",
+    "held_bytes",
     "limit_bytes",
 )
-MEMORY_FREED = info("memory_freed", "The node reads messages again.", "resident_bytes", "seconds")
+MEMORY_FREED = info("memory_freed", "Every connection is read again.", "held_bytes", "seconds")
 AUDIT_SINK_LOST = warning(
     "audit_sink_lost",
     "The audit record repository cannot be reached; what it misses is kept and sent later.",

@@ -23,10 +23,16 @@ TLS_LAST_RELOAD_SUCCESSFUL = MetricFamily(
     alert_when="0",
     labels=("place",),
 )
+INBOUND_HELD_BYTES = MetricFamily(
+    name="interceptor_inbound_held_bytes",
+    kind=MetricKind.GAUGE,
+    sentence="Bytes of inbound messages in memory: open frames, those that wait, those under way.",
+    alert_when="never: explains others",
+)
 MEMORY_PAUSED = MetricFamily(
     name="interceptor_memory_paused",
     kind=MetricKind.GAUGE,
-    sentence="1 while the node reads no further message because it holds too much memory.",
+    sentence="1 while the node reads nothing further of the connections that hold much, because all together hold too much memory.",
     alert_when="1 for 1 minute",
 )
 AUDIT_EXPORT_WAITING = MetricFamily(

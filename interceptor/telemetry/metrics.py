@@ -352,6 +352,7 @@ class LineMetrics:
     def __init__(self, families: _Families, labels: MetricLabels) -> None:
         words = (labels.routes, labels.mismatches, ("refused", "allowed"))
         self.mismatches = Counters(families.counter(line_metrics.ACCESS_MISMATCHES_TOTAL), words=words)
+        self.inbound_held_bytes = families.gauge(line_metrics.INBOUND_HELD_BYTES).labels()
         self.memory_paused = families.gauge(line_metrics.MEMORY_PAUSED).labels()
         self.audit_waiting = families.gauge(line_metrics.AUDIT_EXPORT_WAITING).labels()
         self.audit_exported = families.counter(line_metrics.AUDIT_EXPORTED_TOTAL).labels()

@@ -53,6 +53,10 @@ class ConnectionDriver(Protocol):
         """Deliver frames again."""
         ...
 
+    def hold_reading(self, *, is_held: bool) -> None:
+        """Read no further bytes, or read again."""
+        ...
+
     def close(self) -> None:
         """End in order."""
         ...
@@ -93,6 +97,12 @@ class MllpConnection:
         return self._driver.end
 
     @property
+    def descriptor(self) -> int:
+        """The number of the connection's file descriptor; -1 when it is gone."""
+        connected = self._transport.get_extra_info("socket")
+        return -1 if connected is None else int(connected.fileno())
+
+    @property
     def open_size(self) -> int:
         """Bytes waiting in a frame that has begun and not ended."""
         return self._open_frame.size
@@ -129,6 +139,13 @@ class MllpConnection:
     def resume_reading(self) -> None:
         """Go on after `pause_reading`; frames already here are delivered before this returns."""
         self._driver.resume_frames()
+
+    def hold_reading(self, *, is_held: bool) -> None:
+        """Backpressure from the whole node: read nothing further while held. Frames that are here are delivered.
+
+        Independent of `pause_reading`: bytes are read when neither asks for a stop.
+        """
+        self._driver.hold_reading(is_held=is_held)
 
     def close(self) -> None:
         """Send what is written, say goodbye, wait a short time for the peer's goodbye. Delivers no further frame."""

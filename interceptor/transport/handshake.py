@@ -29,7 +29,7 @@ PAUSE_SECONDS = 1.0
 class HandshakeOwner(Protocol):
     """What a handshake needs of its listener."""
 
-    def handshake_begun(self, address: str) -> RefusalReason | None:
+    def handshake_begun(self, address: str, descriptor: int) -> RefusalReason | None:
         """Count a handshake under way; a reason refuses the connection, and nothing was counted."""
         ...
 
@@ -72,7 +72,7 @@ class TlsAcceptor:
         with suppress(OSError):
             # The peer may be gone already.
             address = str(accepted.getpeername()[0])
-        reason = self._owner.handshake_begun(address)
+        reason = self._owner.handshake_begun(address, accepted.fileno())
         if reason is not None:
             accepted.close()
             self._owner.refused(reason, address)

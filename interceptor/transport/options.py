@@ -92,8 +92,9 @@ class ListenerOptions:
     backlog: int = 128
     adopted: tuple[socket.socket, ...] = ()
     """Sockets that are bound to the address already, of a node that hands over; empty binds new ones."""
-    are_descriptors_short: Callable[[], bool] = lambda: False
-    """Whether the process has so few file descriptors left that no further peer may have one."""
+    descriptor_max: int = 0
+    """Numbers of file descriptors above this one are not for peers; 0 leaves none back. The system gives the lowest
+    free number, so a connection's own one tells how many are in use."""
 
 
 def _ignore(*_: object) -> None:

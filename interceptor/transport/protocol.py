@@ -56,7 +56,7 @@ class MllpProtocol(asyncio.Protocol):
         self._phase = _Phase.OPEN
         self._handler: ConnectionHandler | None = None
         self._is_blank = True
-        self._is_delivering = self._is_paused = False
+        self._is_delivering = self._is_paused = self._is_held = False
         self._is_write_blocked = False
         self._is_reading = True
         self._has_peer_closed = False
@@ -165,6 +165,15 @@ class MllpProtocol(asyncio.Protocol):
             self._deliver()
         self._set_reading()
 
+    def hold_reading(self, *, is_held: bool) -> None:
+        """Read no further bytes, or read again; what is here is delivered all the same. Its frame's time stands still."""
+        self._is_held = is_held
+        if is_held:
+            self._open_frame.stop()
+        elif not self._is_paused and self._phase is _Phase.OPEN:
+            self._open_frame.update()
+        self._set_reading()
+
     def close(self) -> None:
         """End in order: flush, half-close, wait for the peer's close for `linger_seconds`."""
         if self._phase is _Phase.CLOSING or self._phase is _Phase.ENDED:
@@ -207,7 +216,7 @@ class MllpProtocol(asyncio.Protocol):
                 handler.frame_received(frame)
         finally:
             self._is_delivering = False
-        if not self._is_paused and self._phase is _Phase.OPEN:
+        if not self._is_paused and not self._is_held and self._phase is _Phase.OPEN:
             self._open_frame.update()
         self._tolerances.tell()
 
@@ -248,7 +257,7 @@ class MllpProtocol(asyncio.Protocol):
         """Read exactly when nobody asked us not to; while closing always, to throw away and see the end."""
         if self._has_peer_closed or self._transport.is_closing():
             return
-        is_blocked = self._is_paused or (self._is_write_blocked and self._is_inbound)
+        is_blocked = self._is_paused or self._is_held or (self._is_write_blocked and self._is_inbound)
         is_wanted = not is_blocked or self._phase is _Phase.CLOSING
         if is_wanted is self._is_reading:
             return

@@ -110,9 +110,9 @@ class MllpServer:
         for listener in self._listeners:
             await listener.wait_closed()
 
-    def handshake_begun(self, address: str) -> RefusalReason | None:
+    def handshake_begun(self, address: str, descriptor: int) -> RefusalReason | None:
         """Count a TLS handshake under way, which counts as a connection; a reason refuses it."""
-        reason = self._find_refusal(address)
+        reason = self._find_refusal(address, descriptor)
         if reason is None:
             self._handshakes_by_address[address] = self._handshakes_by_address.get(address, 0) + 1
         return reason
@@ -146,7 +146,7 @@ class MllpServer:
         )
 
     def _admit(self, connection: MllpConnection) -> ConnectionHandler | None:
-        reason = self._find_refusal(connection.peer_address)
+        reason = self._find_refusal(connection.peer_address, connection.descriptor)
         address = connection.peer_address
         handler = None if reason is not None else self._connection_made(connection)
         if handler is None:
@@ -157,7 +157,7 @@ class MllpServer:
         self._emptied.clear()
         return handler
 
-    def _find_refusal(self, address: str) -> RefusalReason | None:
+    def _find_refusal(self, address: str, descriptor: int) -> RefusalReason | None:
         limits = self._limits
         if not self._is_accepting:
             return RefusalReason.NOT_ACCEPTING
@@ -168,7 +168,7 @@ class MllpServer:
             return RefusalReason.CONNECTIONS_MAX
         if self._counts_by_address.get(address, 0) + handshakes.get(address, 0) >= limits.connections_per_address_max:
             return RefusalReason.CONNECTIONS_PER_ADDRESS_MAX
-        if limits.are_descriptors_short():
+        if limits.descriptor_max and descriptor > limits.descriptor_max:
             return RefusalReason.DESCRIPTORS_SHORT
         return None
 

@@ -4,6 +4,7 @@ Source: tcp(7). TCP_USER_TIMEOUT bounds how long sent bytes may stay unacknowled
 vanished while nothing was sent. On Linux a listening socket passes all of these to the sockets it accepts.
 """
 
+import resource
 import socket
 
 from interceptor.transport.options import ConnectionOptions
@@ -17,3 +18,13 @@ def set_liveness(target: socket.socket, options: ConnectionOptions) -> None:
     target.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, options.keepalive_interval_seconds)
     target.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, options.keepalive_count)
     target.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(options.tcp_user_timeout_seconds * 1000))
+
+
+DESCRIPTORS_KEPT_BACK = 64
+"""For the filler, the journal, the control socket and the status pages, however many peers connect."""
+
+
+def find_descriptor_max() -> int:
+    """The highest number of a file descriptor that a peer may have in this process; 0 when there is no limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if limit == resource.RLIM_INFINITY else max(1, limit - 1 - DESCRIPTORS_KEPT_BACK)
