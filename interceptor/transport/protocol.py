@@ -20,7 +20,7 @@ from interceptor.transport.connection import ConnectionHandler, MllpConnection
 from interceptor.transport.deadline import Deadline, Deadlines
 from interceptor.transport.options import ConnectionEnd, ConnectionOptions, TransportCounters
 from interceptor.transport.tls import is_certificate_refusal
-from interceptor.transport.watch import IdleWatch, OpenFrameWatch, ToleranceTally, WriteWatch
+from interceptor.transport.watch import IdleWatch, OpenFrameWatch, ReadGate, ToleranceTally, WriteWatch
 from interceptor.wire.decoder import FrameDecoder
 from interceptor.wire.frame import Frame, FramingError
 
@@ -58,7 +58,6 @@ class MllpProtocol(asyncio.Protocol):
         self._is_blank = True
         self._is_delivering = self._is_paused = self._is_held = False
         self._is_write_blocked = False
-        self._is_reading = True
         self._has_peer_closed = False
         self._open_frame = OpenFrameWatch(self._decoder, self._deadlines, options, self._loop)
         self._idle = IdleWatch(self._deadlines, options.idle_timeout_seconds)
@@ -70,6 +69,7 @@ class MllpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask the owner for a handler; without one the connection is dropped."""
         self._transport = cast("asyncio.Transport", transport)
+        self._reading = ReadGate(self._transport)
         self._written = WriteWatch(self._transport, self._deadlines, self._options.write_timeout_seconds, self._loop)
         self._connection = MllpConnection(self, self._transport, self._open_frame)
         self._handler = self._opened(self._connection)
@@ -151,7 +151,6 @@ class MllpProtocol(asyncio.Protocol):
     def pause_frames(self) -> None:
         """Deliver no more frames and stop reading."""
         self._is_paused = True
-        self._open_frame.stop()
         self._set_reading()
 
     def resume_frames(self) -> None:
@@ -168,10 +167,6 @@ class MllpProtocol(asyncio.Protocol):
     def hold_reading(self, *, is_held: bool) -> None:
         """Read no further bytes, or read again; what is here is delivered all the same. Its frame's time stands still."""
         self._is_held = is_held
-        if is_held:
-            self._open_frame.stop()
-        elif not self._is_paused and self._phase is _Phase.OPEN:
-            self._open_frame.update()
         self._set_reading()
 
     def close(self) -> None:
@@ -216,9 +211,14 @@ class MllpProtocol(asyncio.Protocol):
                 handler.frame_received(frame)
         finally:
             self._is_delivering = False
-        if not self._is_paused and not self._is_held and self._phase is _Phase.OPEN:
-            self._open_frame.update()
+        self._watch_frame()
         self._tolerances.tell()
+
+    def _watch_frame(self) -> None:
+        """The open frame's time runs while we read: by our own choice not to, it stands still."""
+        if self._phase is _Phase.OPEN:
+            watch = self._open_frame.stop if self._is_paused or self._is_held else self._open_frame.update
+            watch()
 
     def _take_frame(self, handler: ConnectionHandler) -> Frame | None:
         """The next frame, or None when there is none now, or none ever more."""
@@ -255,17 +255,10 @@ class MllpProtocol(asyncio.Protocol):
 
     def _set_reading(self) -> None:
         """Read exactly when nobody asked us not to; while closing always, to throw away and see the end."""
-        if self._has_peer_closed or self._transport.is_closing():
-            return
-        is_blocked = self._is_paused or self._is_held or (self._is_write_blocked and self._is_inbound)
-        is_wanted = not is_blocked or self._phase is _Phase.CLOSING
-        if is_wanted is self._is_reading:
-            return
-        self._is_reading = is_wanted
-        if is_wanted:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
+        self._watch_frame()
+        if not self._has_peer_closed:
+            is_blocked = self._is_paused or self._is_held or (self._is_write_blocked and self._is_inbound)
+            self._reading.set(is_wanted=not is_blocked or self._phase is _Phase.CLOSING)
 
     def _deadline_passed(self, deadline: Deadline) -> None:
         match deadline:

@@ -191,3 +191,23 @@ class ToleranceTally:
         for tolerance, count in self._counts.items():
             if count > before[tolerance]:
                 self._tolerated(tolerance, count - before[tolerance])
+
+
+class ReadGate:
+    """Whether the socket of one connection is read; told only of changes."""
+
+    __slots__ = ("_is_reading", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._is_reading = True
+
+    def set(self, *, is_wanted: bool) -> None:
+        """Read, or do not; nothing once the transport is closing."""
+        if is_wanted is self._is_reading or self._transport.is_closing():
+            return
+        self._is_reading = is_wanted
+        if is_wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()

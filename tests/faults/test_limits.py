@@ -61,7 +61,7 @@ async def test_large_messages_together_stop_the_reading_of_their_connections_and
         assert all(b"MSA|AA|CP%d\r" % number in answer for number, answer in enumerate(answers))
         assert sorted(ris.received) == sorted([film("LIGHT"), *contents])
         await until(lambda: "memory_freed" in events.names())
-        assert sample(node.metrics.render(), "interceptor_inbound_held_bytes") == 0
+        await until(lambda: sample(node.metrics.render(), "interceptor_inbound_held_bytes") == 0)
 
 
 @pytest.mark.fault(30)
