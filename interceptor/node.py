@@ -188,7 +188,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     plugged = await _plug(parts, stack, custody, destinations)
     routing = Routing(plugged)
     routes = routing.routes
-    reloader = Reloader(source, parts, routing, load_content=load_content) if source is not None else None
+    reloader = _build_reloader(source, parts, routing, security) if source is not None else None
     wake = waker(couriers.values())
     handlers = {
         **build_commands(
@@ -210,8 +210,6 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     _run_records(parts, plugged)
     listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
     health.bound = True
-    parts.run(watch_open_frames(listeners.values(), parts.metrics.routes), name="open-frames")
-    parts.run(bound_inbound(parts, listeners.values()).run(), name="inbound-bound")
     return Node(
         ports={name: listener.server.port for name, listener in listeners.items()},
         metrics_port=metrics_port,
@@ -300,6 +298,10 @@ async def _run_watches(
     parts.run(gauges.run(), name="gauges")
 
 
+def _build_reloader(path: Path, parts: NodeParts, routing: Routing, security: LineSecurity) -> Reloader:
+    return Reloader(path, parts, routing, load_content=load_content, reload_certificates=security.reload_certificates)
+
+
 async def _open_outlets(parts: NodeParts, stack: AsyncExitStack) -> None:
     """What tells other systems of orders and acts; nothing waits for it."""
     await stack.enter_async_context(running_webhooks(parts))
@@ -333,6 +335,8 @@ async def _open_listeners(
         taken = adopted.get(f"feed.{name}", ())
         listening = listen_feed(name, parts.config, routing.feeds, guard=guards[name], adopted=taken)
         opened[name] = await stack.enter_async_context(listening)
+    parts.run(watch_open_frames(opened.values(), parts.metrics.routes), name="open-frames")
+    parts.run(bound_inbound(parts, opened.values()).run(), name="inbound-bound")
     return opened
 
 

@@ -59,12 +59,17 @@ class Reloader:
         routing: Routing,
         *,
         load_content: Callable[[Config], ClinicalContent],
+        reload_certificates: Callable[[], object],
     ) -> None:
-        """*path* is the configuration file; *load_content* raises MappingsError with every problem."""
+        """*path* is the configuration file; *load_content* raises MappingsError with every problem.
+
+        *reload_certificates* reads the files of TLS again; it keeps and tells of those that cannot be used.
+        """
         self._path = path
         self._parts = parts
         self._routing = routing
         self._load_content = load_content
+        self._reload_certificates = reload_certificates
         self._turn = asyncio.Lock()
 
     async def command(self, arguments: dict[str, Any]) -> Mapping[str, object]:
@@ -86,6 +91,7 @@ class Reloader:
             if candidate is not None and not problems and not check_only:
                 problems = await self._apply(candidate, actor)
             if not check_only:
+                self._reload_certificates()
                 self._tell(problems, candidate)
             return _report(problems, candidate, applied=not problems and not check_only)
 

@@ -145,8 +145,8 @@ class MllpProtocol(asyncio.Protocol):
         self._idle.is_active = True
         if self._owed_count:
             self._owed_count -= answered
-        if self._phase is _Phase.FINISHING:
-            self._close_if_settled()
+        if self._phase is _Phase.FINISHING and not self._owed_count:
+            self.close()
 
     def pause_frames(self) -> None:
         """Deliver no more frames and stop reading."""
@@ -247,10 +247,7 @@ class MllpProtocol(asyncio.Protocol):
         for deadline in (Deadline.IDLE, Deadline.READ, Deadline.SILENCE):
             self._deadlines.clear(deadline)
         self._deadlines.set(Deadline.FINISH, self._options.finish_timeout_seconds)
-        self._close_if_settled()
-
-    def _close_if_settled(self) -> None:
-        if self._owed_count == 0:
+        if not self._owed_count:
             self.close()
 
     def _set_reading(self) -> None:
