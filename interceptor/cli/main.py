@@ -24,6 +24,7 @@ from interceptor.cli import (
     run,
     send,
     token,
+    user,
     webhook,
 )
 
@@ -39,6 +40,7 @@ COMMAND_GROUPS = (
     policy,
     inspect,
     held,
+    user,
     mode,
     journal,
     registry,
