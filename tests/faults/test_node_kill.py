@@ -8,6 +8,7 @@ every acknowledged order must be in exactly one place.
 import asyncio
 import random
 import statistics
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,8 @@ PLACER_COUNT = 4
 MOMENTS = ("sent", "sent", "received", "answered", "acknowledged", "asked", "starting")
 QUIET_SECONDS_MAX = 5.0
 """A moment that does not come within this time is not waited for: the kill comes all the same."""
-SETTLE_SECONDS_MAX = 300.0
+QUIET_SETTLING_SECONDS_MAX = 120.0
+"""At the end everything is released and delivered, however long that takes; but something must happen within this time."""
 PAGE_COUNT = 200
 RELEASED_TOGETHER = 5
 """What reviewers release of a page before they look at the list again."""
@@ -94,7 +96,7 @@ class Reviewers:
             await self.release_some()
             await asyncio.sleep(0.05)
 
-    async def release_some(self) -> int:
+    async def release_some(self, *, of_a_page: int = RELEASED_TOGETHER) -> int:
         """Go through the whole list and release some of each page; how many orders were seen that should be released."""
         wanted_count, after = 0, None
         try:
@@ -102,7 +104,7 @@ class Reviewers:
                 page = await self.node.ask("held_list", after=after, limit=PAGE_COUNT)
                 wanted = [one for one in page["orders"] if one["placer_order_number"] in self.load.to_release]
                 wanted_count += len(wanted)
-                for one in wanted[:RELEASED_TOGETHER]:
+                for one in wanted[:of_a_page]:
                     await asyncio.gather(self._release(one, "ann"), self._release(one, "bob"))
                 after = page["next"]
                 if after is None:
@@ -129,10 +131,15 @@ async def outbox_is_empty(node: SupervisedNode) -> bool:
 
 async def settle(node: SupervisedNode, reviewers: Reviewers) -> None:
     """The last releases, and everything that waits for the filler delivered: a long run leaves a long queue."""
-    reviewers.load.drop_share = 0.0
-    async with asyncio.timeout(SETTLE_SECONDS_MAX):
-        while await reviewers.release_some() != 0 or not await outbox_is_empty(node):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    load = reviewers.load
+    load.drop_share = 0.0
+    seen, changed_at = (-1, -1), time.monotonic()
+    while await reviewers.release_some(of_a_page=PAGE_COUNT) != 0 or not await outbox_is_empty(node):
+        now = (load.ledger.released.total(), len(load.ledger.received))
+        if now != seen:
+            seen, changed_at = now, time.monotonic()
+        assert time.monotonic() < changed_at + QUIET_SETTLING_SECONDS_MAX, "nothing is released or delivered any more"
+        await asyncio.sleep(0.05)
 
 
 def promised_places(load: Load, kept: Kept) -> list[str]:
