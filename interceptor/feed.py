@@ -73,6 +73,10 @@ class Receiver(Protocol):
         ...
 
 
+async def _at_once() -> None:
+    """Nothing is to be waited for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedParts:
     """What one feed is plugged together from; `node.py` does it.
@@ -89,6 +93,7 @@ class FeedParts:
         new_control_id: A new MSH-10 of our own.
         metrics, feed_metrics: Of the listener, and of what messages say.
         heard: Take note of what a message says; never waits.
+        heard_out: Return when what was noted is durable.
     """
 
     name: str
@@ -104,6 +109,7 @@ class FeedParts:
     feed_metrics: FeedMetrics
     log: EventLog
     heard: Callable[[tuple[Statement, ...]], None] = lambda _statements: None
+    heard_out: Callable[[], Awaitable[None]] = _at_once
 
 
 class OrderTap:
@@ -238,6 +244,7 @@ class FeedPassage:
                 return NOTHING_SAID
             parts.heard(statements)
             recorded = await parts.registry.record(statements, source=parts.name)
+            await parts.heard_out()
         except (NotHl7, JournalError):
             raise
         except Exception as error:  # noqa: BLE001 - a message that we cannot read must not stop the feed behind it

@@ -1,6 +1,6 @@
 """One feed's parts plugged together, and the registry that feeds, imports and lookups share: see `feed.py`."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -38,6 +38,7 @@ class FeedWiring:
     give_up: Callable[[JournalBroken], None]
     now: Callable[[], datetime]
     merged: Callable[[Sequence[PatientMerge]], None]
+    merges_settled: Callable[[], Awaitable[None]]
 
 
 def registry_authorities(config: Config) -> Authorities:
@@ -100,6 +101,7 @@ def _build_feed(name: str, table: FeedTable, wiring: FeedWiring) -> FeedParts:
         feed_metrics=wiring.metrics.feeds[name],
         log=wiring.log,
         heard=lambda statements: wiring.merged(_merges(statements)),
+        heard_out=wiring.merges_settled,
     )
 
 

@@ -176,9 +176,8 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     metrics_port = stack.enter_context(serve_status(at.host, at.port, metrics=parts.metrics, health=health))
     parts.metrics.watch_storage(config.node.data_directory)
     security = start_line_security(parts)
-    destinations = build_destinations(
-        config.destination, tls=security.clients, metrics=parts.metrics.destinations, log=parts.log
-    )
+    metrics = parts.metrics.destinations
+    destinations = build_destinations(config.destination, tls=security.clients, metrics=metrics, log=parts.log)
     cluster = build_cluster(parts)
     couriers = build_couriers(
         custody, destinations, config.destination, now=utc_now, log=parts.log, may_send=cluster.may_send

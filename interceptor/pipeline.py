@@ -125,7 +125,7 @@ class RouteParts:
         now: Aware UTC time.
         new_control_id: A new MSH-10 of our own.
         count_annotation_refused: The filler refused a message that we annotated.
-        note_patient: Take note of an ADT message that went its way; never waits.
+        note_patient: Take note of a merge of patients; what its message has to wait for, None for nothing.
     """
 
     options: RouteOptions
@@ -148,7 +148,7 @@ class RouteParts:
     now: Callable[[], datetime]
     new_control_id: Callable[[], str]
     count_annotation_refused: Callable[[], None]
-    note_patient: Callable[[Header, bytes], None]
+    note_patient: Callable[[Header, bytes], Callable[[], Awaitable[None]] | None]
     metrics: RouteMetrics
     log: EventLog
 
@@ -211,10 +211,10 @@ class Passage:
             self._parts.spawn(self._take(raw, header, None))
         elif self._is_order:
             _after_others(self._parts, lambda: self._begin_order(raw, header))
+        elif (durable := self._parts.note_patient(header, raw)) is not None:
+            self._parts.spawn(_when(durable, lambda: self._relay(raw, header)))
         else:
             self._relay(raw, header)
-            if self._type is MessageTypeLabel.ADT:
-                self._parts.note_patient(header, raw)
 
     def withdraw(self) -> None:
         """The placer is gone: what has not left for the filler does not leave; what is being journaled is."""
@@ -441,6 +441,12 @@ def _after_others(parts: RouteParts, begin: Callable[[], None]) -> None:
         begin()
 
     parts.spawn(begin_then())
+
+
+async def _when(durable: Callable[[], Awaitable[None]], then: Callable[[], None]) -> None:
+    """Go on when what a message says of an order of ours is durable. Cancelled only when the node stops."""
+    await durable()
+    then()
 
 
 def _keep_unreadable(parts: RouteParts, reason: str, raw: bytes) -> None:

@@ -226,7 +226,9 @@ def _take(wiring: RouteWiring, turn: TurnParts) -> Callable[[Inbound], Awaitable
 
     async def take(inbound: Inbound) -> TurnResult:
         result = await take_turn(inbound, turn)
-        wiring.merges.note_message(inbound.header, inbound.raw, source=wiring.name)
+        merged = wiring.merges.note_message(inbound.header, inbound.raw, source=wiring.name)
+        if merged is not None:
+            await merged()
         if not isinstance(result, Taken):
             return result
         if result.decision is not None:

@@ -146,4 +146,5 @@ class Routing:
             give_up=node.give_up,
             now=utc_now,
             merged=parts.merges.note,
+            merges_settled=parts.merges.settled,
         )

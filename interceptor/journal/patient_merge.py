@@ -4,20 +4,23 @@ The bytes of the order stay as placed: the filler gets them and the merge messag
 ours: the worklist's patient, the key of the order's set, the history. The version changes too, so that a reviewer who
 looked at the order before has to look again (hazard H16), and the summary says why.
 
-Nothing waits for this. A merge is noted when its message passes, and carried out behind it, in the order of arrival.
+Merges are carried out in the order of arrival. A merge message waits for that, before it goes on or is acknowledged, while
+orders are in our custody: a node that is killed in between has acknowledged nothing, and the merge is sent again. Carrying it
+out twice changes nothing. Other messages wait for nothing.
 
 Failures:
-    journal unavailable     tried again every second
+    journal unavailable     tried again every second; the merge message goes on after `WAIT_SECONDS_MAX`, and from
+                            then on a restart forgets the merge: the order keeps its old number
     journal broken          ends with JournalBroken; the node stops
     our own fault           told; the merge is given up, the order keeps its old number
-    a restart in between    the merge is forgotten, the order keeps its old number
 
 Source: HL7 v2.5.1 chapter 3: A40 and its older forms, PID-3, MRG-1 (before 2.3.1 MRG-4).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,6 +36,8 @@ from interceptor.telemetry.redaction import describe_error
 
 MERGE_TRIGGERS = frozenset({"A18", "A30", "A34", "A36", "A39", "A40"})
 RETRY_SECONDS = 1.0
+WAIT_SECONDS_MAX = 1.0
+"""The longest that a merge message waits for the journal."""
 ATTEMPTS_MAX = 5
 """Tries to change an order that others keep moving."""
 WAITING_COUNT_MAX = 10_000
@@ -121,17 +126,31 @@ class PatientMerges:
         self._log = log
         self._waiting: deque[PatientMerge | tuple[str, bytes]] = deque(maxlen=WAITING_COUNT_MAX)
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def note(self, merges: Sequence[PatientMerge]) -> None:
         """Carry these out soon; never waits."""
-        self._waiting.extend(merges)
-        self._wake.set()
+        if merges:
+            self._note(*merges)
 
-    def note_message(self, header: Header, raw: bytes, *, source: str) -> None:
-        """The same for a message of any kind that went its way."""
-        if is_merge(header):
-            self._waiting.append((source, raw))
-            self._wake.set()
+    def note_message(self, header: Header, raw: bytes, *, source: str) -> Callable[[], Awaitable[None]] | None:
+        """The same for a message of any kind; where it may concern an order of ours, what it has to wait for."""
+        if not is_merge(header):
+            return None
+        self._note((source, raw))
+        return self.settled if self._custody.index.orders() else None
+
+    async def settled(self) -> None:
+        """Return when everything noted so far is durable; at the latest after `WAIT_SECONDS_MAX`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                await self._idle.wait()
+
+    def _note(self, *merges: PatientMerge | tuple[str, bytes]) -> None:
+        self._waiting.extend(merges)
+        self._idle.clear()
+        self._wake.set()
 
     async def run(self) -> None:
         """Carry out merges until cancelled."""
@@ -157,6 +176,7 @@ class PatientMerges:
                 raise
             except Exception as error:  # noqa: BLE001 - a merge that we cannot follow must not end the node
                 self._log.event(MERGE_FAILED, **describe_error(error))
+        self._idle.set()
 
     async def _carry_out(self, merge: PatientMerge) -> None:
         """Change every order of the given-up number; one that names the surviving patient already stays as it is."""
