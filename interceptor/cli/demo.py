@@ -1,8 +1,12 @@
 """`interceptor demo`: placer, node, filler and patients with one command and nothing to configure."""
 
 import asyncio
+import os
 import signal
+import sys
 import tempfile
+import threading
+import webbrowser
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -45,7 +49,6 @@ def demo(
     Starts a placer, a node that enforces and a filler on free local ports, with made-up patients, in a temporary
     folder. Ctrl-C ends it and prints what it came to.
     """
-    del no_browser  # There is nothing to open yet; scripts may say so already.
     from rich.console import Console
 
     from interceptor.cli.demo_screen import open_screen, summary_lines
@@ -61,7 +64,7 @@ def demo(
             duration_seconds=duration,
             scenario=Scenario(scenario.value),
         )
-        screen = open_screen(ledger, Console())
+        screen = open_screen(ledger, Console(), show_page=None if no_browser else show_page)
         try:
             asyncio.run(_run(options, screen, ledger))
         except OSError as error:
@@ -70,6 +73,13 @@ def demo(
             screen.close()
     for line in summary_lines(ledger):
         print_line(line)
+
+
+def show_page(address: str) -> None:
+    """Open the person's own browser, where there is a screen for one; never one that takes the terminal."""
+    has_screen = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if has_screen and os.geteuid() != 0:
+        threading.Thread(target=webbrowser.open, args=(address,), name="browser", daemon=True).start()
 
 
 async def _run(options: "DemoOptions", screen: "DemoScreen", ledger: "Ledger") -> None:

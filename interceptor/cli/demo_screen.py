@@ -51,9 +51,11 @@ class DemoScreen(Protocol):
         """Show nothing more; what was shown stays."""
 
 
-def open_screen(ledger: Ledger, console: Console) -> DemoScreen:
-    """The screen for this console."""
-    return TableScreen(ledger, console) if console.is_terminal else PlainScreen(print_line)
+def open_screen(ledger: Ledger, console: Console, *, show_page: Callable[[str], None] | None = None) -> DemoScreen:
+    """The screen for this console; *show_page* is given the address of the review pages, once, None for nobody."""
+    if not console.is_terminal:
+        return PlainScreen(print_line)
+    return TableScreen(ledger, console, show_page=show_page)
 
 
 def hint_lines(place: DemoPlace) -> tuple[str, ...]:
@@ -122,8 +124,9 @@ class PlainScreen:
 class TableScreen:
     """A table of the newest messages that is drawn again as their verdicts change."""
 
-    def __init__(self, ledger: Ledger, console: Console) -> None:
+    def __init__(self, ledger: Ledger, console: Console, *, show_page: Callable[[str], None] | None = None) -> None:
         self._ledger = ledger
+        self._show_page = show_page
         self._hints: tuple[str, ...] = ()
         self._sayings: list[str] = []
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=4)
@@ -132,6 +135,8 @@ class TableScreen:
         """Show where everything is, and the table from now on."""
         self._hints = hint_lines(place)
         self._live.start()
+        if self._show_page is not None and place.review_link:
+            self._show_page(place.review_link)
 
     def changed(self, row: Row) -> None:
         """Nothing to do: the table is drawn from the ledger."""
