@@ -2,7 +2,7 @@
 
 A routine order that is released waits `undo_seconds` more. The release is durable at once, as a plan: when the node is
 killed within that time, the next one carries it out (docs/adr/0009). It is void when the order is no longer what was
-released: cancelled or changed by its placer, decided otherwise. Orders that are not routine leave at once.
+released: cancelled or changed by its placer, its patient merged, decided otherwise. Orders that are not routine leave at once.
 
 Failures: a plan that cannot be carried out while the journal is unavailable is tried again; the hold's own deadline
 stands behind it.
@@ -131,6 +131,8 @@ class ReleasePlans:
             return True  # Carried out by a node that was killed before it could forget the plan, or overtaken by the deadline.
         if entry.state not in WAITING_STATES or entry.damaged or digest_of(entry.content) != plan.digest:
             return False
+        if await self._is_merged_since(entry.entry_id, plan):
+            return False  # The person saw another patient's name above it: they have to look again.
         at, parts = self._now(), self._release_parts(entry.route)
         change = await release_change(
             entry, LifecycleEvent.RELEASED, parts, actor=plan.actor, comment=plan.comment, at=at
@@ -139,6 +141,11 @@ class ReleasePlans:
         if isinstance(done, tuple):
             tell_release(self._log, entry, LifecycleEvent.RELEASED, at)
         return isinstance(done, tuple)
+
+    async def _is_merged_since(self, entry_id: EntryId, plan: PlannedRelease) -> bool:
+        history = await self._custody.journal.audit_rows(entry_id=entry_id)
+        merged = LifecycleEvent.PATIENT_MERGED.value
+        return any(row.action == merged and row.at >= plan.planned_at for row in history)
 
     async def _drop(self, entry_id: EntryId, *, actor: str, action: str | None) -> bool:
         return await self._tables.write_audited(

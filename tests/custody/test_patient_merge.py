@@ -189,3 +189,15 @@ async def test_what_cannot_be_written_now_is_written_later_and_what_cannot_be_re
             await merges.work()
         assert (await place.entry("A1")).summary["patient_id"] == "2"
         assert place.events.names.count("merge_failed") == 1
+
+
+async def test_a_release_that_can_be_called_back_is_void_when_the_patient_is_merged_meanwhile(tmp_path: Path) -> None:
+    async with ward(tmp_path) as place:
+        await in_state(place, "A1", OrderState.HELD)
+        await place.act("held_release_soon", "A1")
+        await merge(place, merge_message())
+        place.clock.move(seconds=10)
+        await place.plans.look()
+        assert await place.state("A1") is OrderState.HELD
+        entry = await place.entry("A1")
+        assert (await place.journal.audit_rows(entry_id=entry.entry_id))[-1].action == "release_voided"
