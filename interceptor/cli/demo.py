@@ -43,6 +43,7 @@ def demo(
     seed: int = typer.Option(1, "--seed", help="The same seed shows the same patients and orders."),
     rate: float = typer.Option(2.0, "--rate", min=0.1, max=100.0, help="Messages per second."),
     no_browser: bool = typer.Option(False, "--no-browser", help="Open no browser."),
+    show_log: bool = typer.Option(False, "--log", help="Print the node's log, line by line, instead of the table."),
 ) -> None:
     """See orders pass, be annotated and be held.
 
@@ -64,9 +65,10 @@ def demo(
             duration_seconds=duration,
             scenario=Scenario(scenario.value),
         )
-        screen = open_screen(ledger, Console(), show_page=None if no_browser else show_page)
+        console = Console(force_terminal=False) if show_log else Console()
+        screen = open_screen(ledger, console, show_page=None if no_browser else show_page)
         try:
-            asyncio.run(_run(options, screen, ledger))
+            asyncio.run(_run(options, screen, ledger, show_log=show_log))
         except OSError as error:
             refuse(f"The demo could not start: {error.strerror or error}", code=ExitCode.NO)
         finally:
@@ -82,10 +84,10 @@ def show_page(address: str) -> None:
         threading.Thread(target=webbrowser.open, args=(address,), name="browser", daemon=True).start()
 
 
-async def _run(options: "DemoOptions", screen: "DemoScreen", ledger: "Ledger") -> None:
+async def _run(options: "DemoOptions", screen: "DemoScreen", ledger: "Ledger", *, show_log: bool) -> None:
     """Run the demo until its time is over or a signal asks for the end."""
     from interceptor.simulate.demo import run_demo
-    from interceptor.telemetry.log import LineWriter, build_event_log
+    from interceptor.telemetry.log import LineWriter, LogStyle, build_event_log
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -93,9 +95,9 @@ async def _run(options: "DemoOptions", screen: "DemoScreen", ledger: "Ledger") -
         loop.add_signal_handler(number, stop.set)
     # The node's events go beside the journal: on the screen they would tear the table.
     with (options.folder / "node.log").open("w", encoding="utf-8") as stream:
-        writer = LineWriter(stream)
+        writer = LineWriter(sys.stderr if show_log else stream)
         try:
-            log = build_event_log(writer)
+            log = build_event_log(writer, style=LogStyle.CONSOLE if show_log else LogStyle.JSON)
             await run_demo(options, screen, ledger, log=log, now=lambda: datetime.now().astimezone(), stop=stop)
         finally:
             writer.close()

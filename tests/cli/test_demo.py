@@ -49,6 +49,15 @@ def test_within_seconds_orders_pass_are_annotated_held_and_released() -> None:
     assert all(int(count) >= 1 for count in known.groups())
 
 
+def test_with_the_log_asked_for_the_node_s_events_are_lines_for_people() -> None:
+    result = run_command("demo", "--duration", "2", "--no-browser", "--log")
+    assert result.code == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", result.errors)
+    events = set(re.findall(r"^\S+Z \[\w+ *\] (\w+)", plain, flags=re.MULTILINE))
+    assert {"journal_opened", "listener_opened"} <= events, plain[:500]
+    assert "Demo data: no patient in it exists." in result.output
+
+
 def test_the_printed_commands_work_and_ctrl_c_ends_it_with_a_summary(tmp_path: Path) -> None:
     order = tmp_path / "order.hl7"
     order.write_bytes(

@@ -196,3 +196,22 @@ def test_a_page_is_rendered_in_pieces_so_that_a_message_never_waits_for_all_of_i
 def own_lines(page: bytes) -> list[bytes]:
     """The page without what the library measures of the process, which moves."""
     return [line for line in page.splitlines() if b"process_" not in line]
+
+
+PROMISED = """
+build_info policy_info route_mode_info inbound_connections inbound_connections_total messages_total message_bytes
+framing_errors_total added_latency_seconds ack_latency_seconds acks_sent_total last_message_timestamp_seconds destination_up
+destination_in_flight destination_acks_total destination_ack_seconds destination_ack_timeouts_total
+destination_ack_mismatches_total destination_retries_total outbox_pending outbox_oldest_timestamp_seconds orders_total
+decision_seconds decision_errors_total held_orders held_order_oldest_timestamp_seconds hold_duration_seconds hold_ends_total
+orders_escalated_total dead_letters dead_letters_total unmapped_procedures_total breaker_open evidence_lookups_total
+evidence_lookup_seconds registry_feed_last_timestamp_seconds event_loop_lag_seconds journal_commit_seconds
+journal_batch_size journal_queue_depth storage_free_bytes tls_certificate_not_after_timestamp_seconds http_requests_total
+http_request_duration_seconds sse_clients logins_total notifications_total config_last_reload_successful
+synthetic_last_success_timestamp_seconds
+"""
+"""What operations were promised; rules, dashboards and runbooks of sites name these."""
+
+
+def test_no_metric_that_was_promised_is_missing_or_renamed() -> None:
+    assert {f"interceptor_{name}" for name in PROMISED.split()} <= {family.name for family in CATALOGUE}
