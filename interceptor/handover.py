@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from interceptor.control.server import bind_private_socket, read_inode_number, unlink_if_ours
+from interceptor.lifetime import running_tasks
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.operation_events import HANDOVER_ASKED
 
@@ -82,13 +83,13 @@ async def offered(
                     log.event(HANDOVER_ASKED, listeners=sorted(listeners))
                     asked.set()
 
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(serve(), name="handover")
+    async with running_tasks() as tasks:
+        tasks.start(serve(), name="handover")
         try:
             yield
         finally:
-            task.cancel()
             unlink_if_ours(path, inode_number)
+            tasks.cancel()
             listener.close()
             for connection in connections:
                 connection.close()

@@ -192,7 +192,7 @@ class Courier:
             # The claim took its time, or the process slept: the row is in flight, and another node's.
             raise LeaseLost(JournalReason.LEASE_LOST)
         self._under_way = (request, answered)
-        self._destination.submit(request)
+        self._destination.submit_next(request)
         try:
             return await answered
         finally:

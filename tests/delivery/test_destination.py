@@ -61,6 +61,21 @@ async def test_messages_arrive_in_the_order_they_were_given_one_at_a_time() -> N
         assert ris.control_ids == ["C1", "C2", "C3"]
 
 
+@pytest.mark.hazard("H1", "H3")
+async def test_what_we_answer_for_goes_before_what_waits_and_what_waits_keeps_its_order() -> None:
+    async with hostile_filler(stay_silent) as ris, way_to(ris.port) as way:
+        sent = [way.send(content, control_id) for content, control_id in ((ONE, b"C1"), (TWO, b"C2"), (THREE, b"C3"))]
+        await ris.wait_for(1)
+        answers: list[Answer] = []
+        four = order("A4", control_id="C4")
+        way.destination.submit_next(Request(content=four, control_id=b"C4", on_answer=answers.append))
+        ris.sessions[0].write(encode_frame(ack(b"C1")))
+        for one in sent:
+            await one.final()
+        assert ris.control_ids == ["C1", "C4", "C2", "C3"]
+        assert [found.status for found in answers] == [AnswerStatus.ANSWERED]
+
+
 @pytest.mark.hazard("H22")
 @pytest.mark.parametrize(
     ("step", "status", "counted"),
