@@ -88,6 +88,7 @@ async def test_a_filler_that_is_stopped_is_told_of_until_it_is_back(tmp_path: Pa
         prometheus.prometheus(tmp_path / "p", node.metrics_port) as watch,
     ):
         async with filler_process(port):
+            await watch.until("interceptor_destination_up == 1")
             await watch.until_over("FillerDown")
             async with placer_of(node) as placer:
                 assert b"MSA|AA" in await placer.exchange(next(films()))

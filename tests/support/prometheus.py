@@ -82,10 +82,10 @@ class Prometheus:
                 seen.add(max(group["lastEvaluation"] for group in groups))
                 await asyncio.sleep(0.2)
 
-    async def until_scraped(self) -> None:
-        """Wait until it has seen the node."""
+    async def until(self, expression: str) -> None:
+        """Wait until an expression, such as "up == 1", has a result."""
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            while not (await self.ask("query", query='up{job="interceptor"} == 1'))["result"]:  # noqa: ASYNC110
+            while not (await self.ask("query", query=expression))["result"]:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
 
 
@@ -122,7 +122,7 @@ async def prometheus(
     try:
         await _until_ready(port)
         made = Prometheus(port)
-        await made.until_scraped()
+        await made.until('up{job="interceptor"} == 1')
         await made.until_evaluated(1)
         yield made
     finally:
