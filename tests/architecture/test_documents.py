@@ -35,6 +35,12 @@ def test_the_conformance_statement_says_what_the_code_does() -> None:
     )
 
 
+def test_the_api_page_has_every_operation() -> None:
+    generator = load_generator("generate_api")
+    assert (DOCS / "reference" / "api.md").read_text(encoding="utf-8") == generator.build_page(), "run ./dev docs"
+    assert len(generator.operations()) >= 10
+
+
 def test_the_capacity_page_has_the_recorded_runs_and_no_other_figure() -> None:
     generator = load_generator("generate_capacity")
     assert (DOCS / "reference" / "capacity.md").read_text(encoding="utf-8") == generator.build_page(), "run ./dev docs"

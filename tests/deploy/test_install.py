@@ -35,6 +35,7 @@ def place(folder: Path, *, fhir: str) -> dict[str, str]:
         "2575": str(free_port()),
         "2576": str(free_port()),
         "9464": str(free_port()),
+        "8440": str(free_port()),
         "https://fhir.hospital.example/r4": fhir,
         "urn:oid:1.2.3.4": IDENTIFIER_SYSTEM,
     }
@@ -67,6 +68,7 @@ async def test_a_node_with_tls_a_fhir_source_and_prometheus_rules_runs_by_the_pa
     assert __version__ in version
     assert "No problems" in checked
     assert "[+] listeners_bound" in tried
+    assert "/login/link/" in tried
     assert " AA " in tried
     assert 'disposition="hold"' in tried
     assert asked >= 2
