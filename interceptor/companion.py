@@ -3,7 +3,8 @@
 The review pages are one. Whatever becomes of a companion, the node goes on: nobody waits for it, and its exit code is
 only logged.
 
-Failures: one that cannot be started, or ends, is started again after a pause that grows to `PAUSE_SECONDS_MAX`.
+Failures: one that cannot be started, or ends, is started again after a pause that grows to `PAUSE_SECONDS_MAX`; one
+whose event loop hangs is ended first.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from interceptor.child import running_child
 from interceptor.telemetry.events import PROCESS_ENDED, PROCESS_STARTED, EventLog
+from interceptor.telemetry.operation_events import PROCESS_STALLED
 
 PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 5.0
@@ -33,11 +35,13 @@ class Companion:
         name: In log events.
         command: Program and arguments.
         output_file: Where its standard output and error are appended to; None: where ours go.
+        watchdog_seconds: How long its event loop may be silent, once it serves, before it is ended and started again.
     """
 
     name: str
     command: tuple[str, ...]
     output_file: Path | None = None
+    watchdog_seconds: float = 30.0
 
 
 @asynccontextmanager
@@ -74,10 +78,17 @@ async def _keep_running(companion: Companion, stop: asyncio.Event, *, log: Event
 async def _run_once(companion: Companion, stop: asyncio.Event, *, log: EventLog) -> int:
     async with running_child(companion.command, output_file=companion.output_file) as child:
         log.event(PROCESS_STARTED, process=companion.name, pid=child.pid)
+
+        def stalled(seconds: float) -> None:
+            log.event(PROCESS_STALLED, process=companion.name, pid=child.pid, silent_seconds=round(seconds, 2))
+
         async with asyncio.TaskGroup() as group:
-            tasks = (group.create_task(child.wait()), group.create_task(stop.wait()))
+            hangs = group.create_task(child.until_silent(companion.watchdog_seconds, noticed=stalled))
+            tasks = (hangs, group.create_task(child.wait()), group.create_task(stop.wait()))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not child.has_ended:
+            if hangs.done():
+                await child.abort()
+            elif not child.has_ended:
                 await child.stop(STOP_SECONDS_MAX)
             for task in tasks:
                 task.cancel()

@@ -51,6 +51,7 @@ from interceptor.review.process import TlsPair, be_polite, bind, living, serving
 from interceptor.review.rendering import build_templates
 from interceptor.review.session import SessionActivity
 from interceptor.review.vignette_view import RunVignettes, VignetteView
+from interceptor.supervisor_link import beat, heartbeat_teller
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.operation_events import REVIEW_STARTED, REVIEW_STOPPED
 
@@ -130,6 +131,7 @@ async def run_review(
     async with running_review(config) as pages, running_tasks() as tasks:
         log.event(REVIEW_STARTED, pid=os.getpid())
         tasks.start(_tell_first_link(pages, tell), name="first-link")
+        tasks.start(beat(heartbeat_teller()), name="beat")
         await first_of(asked, supervisor_gone)
     log.event(REVIEW_STOPPED)
 
