@@ -4,7 +4,7 @@ Patient data: for the worklist and the journal only, never for a log, a metric o
 """
 
 from interceptor.message.group import OrderGroup
-from interceptor.message.view import MessageView
+from interceptor.message.view import MessageView, Segment
 
 
 def order_summary(view: MessageView, group: OrderGroup) -> dict[str, object]:
@@ -24,9 +24,15 @@ def order_summary(view: MessageView, group: OrderGroup) -> dict[str, object]:
         "procedure": group.obr.text(4, 2) or group.obr.text(4) if group.obr else "",
         "reason": _reason(group),
         "orderer": _provider(group),
-        "call_back": group.orc.text(14) or (group.obr.text(17) if group.obr else ""),
+        "call_back": _phone(group.orc, 14) or (_phone(group.obr, 17) if group.obr else ""),
         "scheduled": group.obr.text(36) if group.obr else "",
     }
+
+
+def _phone(segment: Segment, number: int) -> str:
+    """A telephone number (XTN): as one text, unformatted (2.7), or area code and number."""
+    parts = (segment.text(number, 6), segment.text(number, 7))
+    return segment.text(number) or segment.text(number, 12) or " ".join(filter(None, parts))
 
 
 def _name(view: MessageView) -> str:

@@ -104,17 +104,32 @@ def _field_count(segment: Segment) -> int:
 
 
 def _changes(old: Sequence[Segment], new: Sequence[Segment], raws: tuple[bytes, bytes]) -> Iterator[FieldChange]:
-    """Fields of the segments that differ, by name; a segment that has no partner counts with all of its fields."""
-    before, after = (_named_fields(raw, segments) for raw, segments in zip(raws, (old, new), strict=True))
+    """What differs by name: field by field where a segment was changed, one line where a segment was added."""
+    partners = {segment.name for segment in old}
+    before = _named_fields(raws[0], old)
+    after = _named_fields(raws[1], [segment for segment in new if segment.name in partners])
     for path in dict.fromkeys((*before, *after)):
         name, was = before.get(path, ("", ""))
         new_name, becomes = after.get(path, (name, ""))
         if was != becomes:
             yield FieldChange(path=path, name=name or new_name, before=was, after=becomes)
+    for segment in new:
+        if segment.name not in partners:
+            yield _added(segment)
+
+
+def _added(segment: Segment) -> FieldChange:
+    """A segment of ours in one line: what it says, without its counters."""
+    numbers = {"NTE": (3,), "OBX": (3, 5)}.get(segment.name, range(1, segment.field_count + 1))
+    texts = [segment.text(number, None, subcomponent=None) for number in numbers]
+    place = f"{segment.name}[{segment.occurrence}]" if segment.occurrence > 1 else segment.name
+    return FieldChange(path=place, name="added", before="", after=" · ".join(filter(None, texts)))
 
 
 def _named_fields(raw: bytes, segments: Sequence[Segment]) -> dict[str, tuple[str, str]]:
     wanted = {(segment.name, segment.occurrence) for segment in segments}
+    if not wanted:
+        return {}
     found = {}
     for segment in inspect_message(MessageView(raw)).segments:
         if (segment.name, segment.occurrence) in wanted:

@@ -27,12 +27,24 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from interceptor.journal.port import EntryId
 from interceptor.review.parts import ReviewParts
 
-POLL_SECONDS = 0.5
-BEAT_SECONDS = 10.0
-STREAM_SECONDS_MAX = 300.0
-STREAMS_MAX = 200
-CHANGES_MAX = 100
 RETRY_MILLISECONDS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveLimits:
+    """How often the database is asked, and how much a stream may be.
+
+    Attributes:
+        polls_per_beat: A beat is sent when so many questions in a row found nothing new.
+        stream_seconds_max: A stream ends then; the browser comes back.
+        changes_max: More orders that moved at once are told as "reload".
+    """
+
+    poll_seconds: float = 0.5
+    polls_per_beat: int = 20
+    stream_seconds_max: float = 300.0
+    streams_max: int = 200
+    changes_max: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +70,32 @@ def last_seen(request: Request) -> int | None:
     return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 16 else None
 
 
+_USUAL = LiveLimits()
+
+
 class LiveUpdates:
     """All streams of this process."""
 
-    def __init__(self, parts: ReviewParts) -> None:
+    def __init__(self, parts: ReviewParts, limits: LiveLimits = _USUAL) -> None:
         self._parts = parts
+        self._limits = limits
         self._stream_count = 0
         self._number = 0
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
     async def number(self) -> int:
-        """The end of the audit chain, at most `POLL_SECONDS` old."""
+        """The end of the audit chain, at most `poll_seconds` old."""
         async with self._reading:
             now = self._parts.monotonic()
-            if now - self._read_at >= POLL_SECONDS:
+            if now - self._read_at >= self._limits.poll_seconds:
                 self._number = (await self._parts.reader.mark()).audit_number
                 self._read_at = now
             return self._number
 
     def answer(self, request: Request, describe: Describe) -> Response:
         """A stream for this browser; 503 when there are too many."""
-        if self._stream_count >= STREAMS_MAX:
+        if self._stream_count >= self._limits.streams_max:
             return PlainTextResponse("Too many pages are open.\n", status_code=503, headers={"Retry-After": "30"})
         events = self._stream(last_seen(request), describe)
         # A proxy that gathers the answer before it passes it on would make it useless.
@@ -91,7 +107,9 @@ class LiveUpdates:
         try:
             last = await self.number() if after is None else after
             yield f"retry: {RETRY_MILLISECONDS}\n" + event_text(Event("beat", {}), last)
-            while not self._parts.stopping.is_set() and self._parts.monotonic() - began < STREAM_SECONDS_MAX:
+            while (
+                not self._parts.stopping.is_set() and self._parts.monotonic() - began < self._limits.stream_seconds_max
+            ):
                 number = await self._wait(last)
                 for event in await self._events(last, number, describe):
                     yield event_text(event, number)
@@ -103,12 +121,12 @@ class LiveUpdates:
 
     async def _wait(self, last: int) -> int:
         """The end of the chain as soon as it is behind *last*, or after a beat's time."""
-        for _ in range(round(BEAT_SECONDS / POLL_SECONDS)):
+        for _ in range(self._limits.polls_per_beat):
             number = await self.number()
             if number > last:
                 return number
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._limits.poll_seconds):
                     await self._parts.stopping.wait()
                 return last
         return last
@@ -116,7 +134,7 @@ class LiveUpdates:
     async def _events(self, last: int, number: int, describe: Describe) -> Sequence[Event]:
         if number <= last:
             return (Event("beat", {}),)
-        changed = await self._parts.reader.changed_since(last, limit=CHANGES_MAX + 1)
-        if len(changed) > CHANGES_MAX:
+        changed = await self._parts.reader.changed_since(last, limit=self._limits.changes_max + 1)
+        if len(changed) > self._limits.changes_max:
             return (Event("reload", {}),)
         return await describe(changed) if changed else (Event("beat", {}),)

@@ -25,6 +25,8 @@ from interceptor.review.rights import Action
 from interceptor.review.worklist import outcome_words, select, sort_key, time_left
 
 EARLIER_MAX = 50
+LOOKS = frozenset({"order_opened", "message_opened"})
+"""Who looked stands in the whole history; beside the order it would hide what happened."""
 
 
 async def read_order(parts: ReviewParts, request: Request) -> OrderRecord:
@@ -148,6 +150,7 @@ async def show_order(
     elsewhere = await known_elsewhere(parts.database, *patient) if patient[0] else ()
     claims = claim_marks(await parts.reader.claims(), person.name, now)
     mark = await parts.reader.mark()
+    history = await parts.records.history(row.entry_id)
     return render(
         parts,
         request,
@@ -166,7 +169,7 @@ async def show_order(
         placed=record.received_at,
         earlier=earlier_orders(earlier, row),
         elsewhere=elsewhere,
-        history=history_lines(await parts.records.history(row.entry_id)),
+        history=history_lines(one for one in history if one.action not in LOOKS),
         message=message or _done_message(request),
         message_is_bad=is_bad,
         mark=mark.audit_number,
