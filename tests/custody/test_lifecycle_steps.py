@@ -15,6 +15,8 @@ from interceptor.message.view import MessageView
 from tests.support.orders import order_group
 from tests.support.ward import START, Ward, all_words, in_state, new_order, said, ward, words_of
 
+pytestmark = pytest.mark.usefixtures("database")
+
 WAITING = (OrderState.PARKED, OrderState.HELD)
 UNSEEN = (OrderState.WITHDRAWN, OrderState.RETURNED, OrderState.REPLACED)
 

@@ -19,6 +19,8 @@ from tests.support.decided import Decide
 from tests.support.orders import order_group
 from tests.support.ward import Ward, all_words, both, new_order, said, ward, words_of
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 def part(number: str, which: int, of: int = 3, **values: Any) -> bytes:
     """One part of a set that is complete with *of* parts."""

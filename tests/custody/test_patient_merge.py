@@ -20,7 +20,7 @@ from interceptor.message.view import MessageView
 from tests.support.feed_message import feed_message
 from tests.support.ward import Ward, all_words, in_state, new_order, said, ward
 
-pytestmark = pytest.mark.hazard("H16")
+pytestmark = [pytest.mark.hazard("H16"), pytest.mark.usefixtures("database")]
 
 
 def merge_message(*, given_up: str = "1001^^^HOSP^MR", kept: str = "2002^^^HOSP^MR", kind: str = "ADT^A40") -> bytes:

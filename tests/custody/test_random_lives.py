@@ -18,7 +18,13 @@ from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
 from tests.support.ward import Clock, Ward, new_order, ward
 
-pytestmark = [pytest.mark.hazard("H3"), pytest.mark.hazard("H4"), pytest.mark.hazard("H5"), pytest.mark.fault(45)]
+pytestmark = [
+    pytest.mark.hazard("H3"),
+    pytest.mark.hazard("H4"),
+    pytest.mark.hazard("H5"),
+    pytest.mark.fault(45),
+    pytest.mark.usefixtures("database"),
+]
 
 SAYINGS = ("NW HOLD", "NW PASS", "XO HOLD", "XO PASS", "CA", "SC", "HD", "RL")
 ACTS = ("deliver", "refuse", "release", "return", "retry", "timer", "restart", "resend")

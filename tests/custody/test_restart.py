@@ -9,7 +9,7 @@ from interceptor.journal.order_index import ENDED_STATES
 from interceptor.message.view import MessageView
 from tests.support.ward import Ward, all_words, in_state, new_order, said, ward, words_of
 
-pytestmark = pytest.mark.fault(1)
+pytestmark = [pytest.mark.fault(1), pytest.mark.usefixtures("database")]
 
 
 def shown(place: Ward) -> list[tuple[str, str, int]]:

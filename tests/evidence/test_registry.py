@@ -39,7 +39,7 @@ from tests.support.registry_file import (
     said,
 )
 
-pytestmark = pytest.mark.hazard("H6")
+pytestmark = [pytest.mark.hazard("H6"), pytest.mark.usefixtures("database")]
 
 
 async def ask(

@@ -19,8 +19,9 @@ from interceptor.evidence.statement import (
     code_key,
 )
 from interceptor.journal.sql_journal import SqlJournal
-from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
+from interceptor.journal.sqlite import SqliteSettings
 from interceptor.journal.sqlite_writer import WriterSettings
+from tests.support.any_database import open_journal
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 NOW = START + timedelta(days=1)
@@ -78,7 +79,7 @@ async def open_registry(
     path: Path, *, stale_after: dict[str, timedelta] | None = None
 ) -> AsyncIterator[tuple[SqliteRegistry, SqlJournal]]:
     """A registry in the journal at *path*."""
-    async with open_sqlite_journal(path, settings=SqliteSettings(writer=_WRITER)) as journal:
+    async with open_journal(path, settings=SqliteSettings(writer=_WRITER)) as journal:
         yield SqliteRegistry(journal.side_tables, stale_after=stale_after), journal
 
 

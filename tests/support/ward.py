@@ -22,7 +22,7 @@ from interceptor.journal.order_index import order_keys_of
 from interceptor.journal.port import Entry, EntryChange, EntryId, OutgoingMessage
 from interceptor.journal.release import ReleaseParts, end_of_window, release_change
 from interceptor.journal.sql_journal import SqlJournal
-from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
+from interceptor.journal.sqlite import SqliteSettings
 from interceptor.journal.turn import take_turn
 from interceptor.journal.turn_parts import Inbound, PassOn, Taken, TurnParts, TurnResult
 from interceptor.message.group import order_groups
@@ -32,6 +32,7 @@ from interceptor.review.claim_desk import ClaimLimits
 from interceptor.review.desk import DeskParts
 from interceptor.review.order_desks import build_order_desks
 from interceptor.review.release_desk import ReleasePlans, ReleaseRules
+from tests.support.any_database import open_journal
 from tests.support.decided import Decide, decide_by_procedure
 from tests.support.delivery import SeenEvents
 from tests.support.hostile_filler import ack
@@ -230,7 +231,7 @@ async def ward(
 ) -> AsyncIterator[Ward]:
     """Open the journal in *folder*, load custody, and run nothing by itself. *values* go into the TurnParts."""
     clock, settings, events = clock or Clock(), Settings(), SeenEvents()
-    async with open_sqlite_journal(folder / "journal" / "journal.db", settings=sqlite) as journal:
+    async with open_journal(folder / "journal" / "journal.db", settings=sqlite) as journal:
         custody = Custody(journal)
         await journal.recover_outbox(at=clock.now())
         await custody.load(digests_since=START - timedelta(days=7))

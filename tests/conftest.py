@@ -1,0 +1,5 @@
+"""Fixtures that every folder may use."""
+
+from tests.support.any_database import database
+
+__all__ = ["database"]
