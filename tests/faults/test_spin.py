@@ -5,8 +5,6 @@ somebody could make in the code; a promise that no longer finds its bug is worth
 """
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from interceptor.action.lifecycle import OrderState
 from tests.support.counts import tell
+from tests.support.spin import MISSING, Checker, errors_in
 
 MODEL = Path(__file__).parent / "models" / "hold.pml"
 PROMISES = ("once", "in_order", "not_lost", "cancel_not_lost", "not_forgotten")
@@ -27,22 +26,7 @@ SEEDED_BUGS = {
     7: ("not_forgotten", "nobody watches the deadlines"),
     8: ("in_order", "a dead order is sent again after its cancel"),
 }
-MISSING = [tool for tool in ("spin", "gcc") if shutil.which(tool) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason="to run the model: apt-get install spin gcc")
-
-
-class Checker:
-    """The model with one seeded bug, or none (0), compiled to a program that searches all of its states."""
-
-    def __init__(self, folder: Path, bug: int) -> None:
-        self._folder = folder
-        run(["spin", f"-DBUG={bug}", "-a", str(MODEL)], folder)
-        # NFAIR: weak fairness among more than six processes.
-        run(["gcc", "-O1", "-w", "-DNFAIR=3", "-o", "pan", "pan.c"], folder)
-
-    def search(self, promise: str) -> str:
-        """What spin says after looking for a way to break *promise* under weak fairness."""
-        return run(["./pan", "-a", "-f", "-m100000", "-N", promise], self._folder)
 
 
 Checked = Callable[[int], Checker]
@@ -50,20 +34,7 @@ Checked = Callable[[int], Checker]
 
 @pytest.fixture
 def checked(tmp_path: Path) -> Checked:
-    return lambda bug: Checker(tmp_path, bug)
-
-
-def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def errors_in(output: str) -> int:
-    assert "max search depth too small" not in output
-    found = re.search(r"errors: (\d+)", output)
-    assert found is not None, output
-    return int(found[1])
+    return lambda bug: Checker(tmp_path, MODEL, bug)
 
 
 @pytest.mark.hazard("H2", "H3", "H4", "H5", "H15")
