@@ -61,9 +61,32 @@ def _examine(config: "Config") -> Iterator["ProbeFinding"]:
             name, destination.address, timeout_seconds=destination.connect_timeout_seconds
         )
     yield from _probe_fhir(config)
+    if config.database.hosts:
+        yield _probe_database(config)
     connections = sum(route.connections_max for route in config.route.values())
     connections += sum(destination.connections_max for destination in config.destination.values())
     yield host_probe.probe_file_descriptors(connections)
+
+
+def _probe_database(config: "Config") -> "ProbeFinding":
+    """Whether the database answers and is one that the node would write to."""
+    import os
+
+    from interceptor.cli import host_probe
+    from interceptor.config.secret import SecretError
+    from interceptor.journal.port import JournalError
+    from interceptor.journal.postgres_connection import check_server, connect, read_settings
+    from interceptor.journal_database import postgres_place
+
+    try:
+        connection = connect(postgres_place(config, os.environ), role="doctor")
+        warnings = check_server(connection)
+        version = read_settings(connection)["server_version"]
+        connection.raw.close()
+    except (JournalError, SecretError) as error:
+        return host_probe.bad("database", f"cannot be used: {error}")
+    words = "" if not warnings else "; no synchronous standby: a failover may lose the last moments"
+    return host_probe.good("database", f"PostgreSQL {version} answers{words}")
 
 
 def _probe_fhir(config: "Config") -> Iterator["ProbeFinding"]:

@@ -5,13 +5,14 @@ goes through the running node, the only writer. Pruning also works while no node
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from interceptor.cli.journal_file import StoredJournal, change_journal, opened_stored_journal, place_name
 from interceptor.cli.node_connection import (
     ACTOR_OPTION,
     CONFIG_OPTION,
@@ -25,8 +26,6 @@ from interceptor.cli.node_connection import (
 from interceptor.cli.terminal import ExitCode, print_json, print_line, printable, refuse
 
 if TYPE_CHECKING:
-    import apsw
-
     from interceptor.journal.port import OutboxRow
     from interceptor.journal.sql_journal import SqlJournal
 
@@ -57,7 +56,8 @@ def show(config: Path | None = CONFIG_OPTION, file: Path | None = FILE_OPTION, a
     """Show how many orders stand in each state, what waits for each destination, and the end of the audit chain."""
     from interceptor.journal import entry_rows, outbox_rows, restore_rows
 
-    with _reading(config, file) as (path, connection):
+    with _reading(config, file) as stored:
+        connection = stored.connection
         orders = {state.value: count for state, count in entry_rows.entry_counts(connection).items()}
         waiting = outbox_rows.depth(connection)
         dead_count = len(outbox_rows.dead_letters(connection, limit=100_000))
@@ -69,10 +69,10 @@ def show(config: Path | None = CONFIG_OPTION, file: Path | None = FILE_OPTION, a
             for name, (count, oldest) in waiting.items()
         }
         audit = {"number": last_link[0], "sha256": last_link[1]}
-        summary = {"file": str(path), "orders": orders, "destinations": lanes, "dead_letters": dead_count}
+        summary = {"file": stored.where, "orders": orders, "destinations": lanes, "dead_letters": dead_count}
         print_json(summary | {"audit": audit, "restored": is_restored})
         return
-    print_line(f"{path}, {path.stat().st_size / 1024:,.0f} KiB")
+    print_line(stored.where if stored.file is None else f"{stored.file}, {stored.file.stat().st_size / 1024:,.0f} KiB")
     print_line("orders       " + ", ".join(f"{count} {state}" for state, count in orders.items() if count) or "none")
     for name, (count, oldest) in waiting.items():
         print_line(f"waiting      {count} for {name}, the oldest since {oldest:%Y-%m-%d %H:%M:%S} UTC")
@@ -93,11 +93,9 @@ def verify(
     Prints the end of the audit chain: note it elsewhere, and a later --expect can tell whether the chain was cut
     short. Exits with 1 when something is wrong.
     """
-    from interceptor.journal import sqlite_verify
-
     link = _parse_link(expect)
-    with _reading(config, file) as (_, connection):
-        report = sqlite_verify.verify(connection, expected_link=link)
+    with _reading(config, file) as stored:
+        report = stored.verify(link)
     end = f"{report.audit_number}:{report.audit_sha256}"
     if as_json:
         print_json({"rows_checked": report.rows_checked, "problems": list(report.problems), "audit": end})
@@ -120,12 +118,19 @@ def backup(
     The copy holds patient data. A node that starts on it sends nothing before a person confirms it: what it
     believes undelivered may have been delivered since.
     """
+    import apsw
+
     from interceptor.journal import sqlite_restore
     from interceptor.journal.port import JournalError
 
-    with _reading(config, file) as (_, connection):
+    with _reading(config, file) as stored:
+        if not isinstance(stored.connection, apsw.Connection):
+            refuse(
+                "A journal on PostgreSQL is backed up with PostgreSQL's own tools: pg_dump, or pg_basebackup with its WAL.",
+                code=ExitCode.WRONG_USE,
+            )
         try:
-            sqlite_restore.back_up(connection, target, at=datetime.now(UTC))
+            sqlite_restore.back_up(stored.connection, target, at=datetime.now(UTC))
         except FileExistsError:
             refuse(f"{target} exists.", code=ExitCode.WRONG_USE)
         except JournalError as error:
@@ -204,8 +209,8 @@ def dead_list(
     """List dead letters, the oldest first."""
     from interceptor.journal import outbox_rows
 
-    with _reading(config, file) as (_, connection):
-        rows = outbox_rows.dead_letters(connection, limit=100_000)
+    with _reading(config, file) as stored:
+        rows = outbox_rows.dead_letters(stored.connection, limit=100_000)
     for row in rows:
         if as_json:
             print_json(_dead_json(row))
@@ -242,26 +247,13 @@ def dead_discard(
     print_line(f"{number}: discarded")
 
 
-def _journal_file(config: Path | None, file: Path | None) -> Path:
-    from interceptor.journal.sqlite import journal_path
-
-    return file if file is not None else journal_path(read_config(config).node.data_directory)
-
-
 @contextmanager
-def _reading(config: Path | None, file: Path | None) -> "Iterator[tuple[Path, apsw.Connection]]":
-    from interceptor.journal.port import JournalError
-    from interceptor.journal.sqlite_file import open_for_reading
-
-    path = _journal_file(config, file)
-    if not path.exists():
-        refuse(f"There is no journal at {path}.")
-    try:
-        connection = open_for_reading(path)
-    except JournalError as error:
-        refuse(f"{path} cannot be read ({error}).")
-    with closing(connection):
-        yield path, connection
+def _reading(config: Path | None, file: Path | None) -> Iterator[StoredJournal]:
+    loaded = None if file is not None else read_config(config)
+    with opened_stored_journal(loaded, file) as stored:
+        if stored is None:
+            refuse(f"There is no journal at {file or (place_name(loaded) if loaded else '')}.")
+        yield stored
 
 
 def _parse_link(text: str) -> tuple[int, str] | None:
@@ -275,23 +267,11 @@ def _parse_link(text: str) -> tuple[int, str] | None:
 
 def _change_file(config: Path, work: "Callable[[SqlJournal], Awaitable[_T]]") -> _T:
     """Do *work* on the journal of a node that does not run; refused when one does after all."""
-    import asyncio
-
-    from interceptor.journal.port import JournalError
-    from interceptor.journal.sqlite import open_sqlite_journal
-
-    path = _journal_file(config, None)
-    if not path.exists():
-        refuse(f"There is no journal at {path}.")
-
-    async def open_and_work() -> _T:
-        async with open_sqlite_journal(path) as journal:
-            return await work(journal)
-
-    try:
-        return asyncio.run(open_and_work())
-    except JournalError as error:
-        refuse(f"{path} cannot be changed ({error}).")
+    loaded = read_config(config)
+    with opened_stored_journal(loaded) as stored:
+        if stored is None:
+            refuse(f"There is no journal at {place_name(loaded)}.")
+    return change_journal(loaded, work)
 
 
 def _dead_json(row: "OutboxRow") -> dict[str, object]:

@@ -7,25 +7,25 @@ writer; where none runs, the command takes the node's lock and writes the file i
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from interceptor.cli.journal_file import opened_stored_journal, opening, place_name
 from interceptor.cli.node_connection import ACTOR_OPTION, CONFIG_OPTION, JSON_OPTION, name_actor, read_config
 from interceptor.cli.terminal import ExitCode, print_json, print_line, print_warning, printable, refuse
 
 if TYPE_CHECKING:
-    import apsw
-
     from interceptor.config.schema import Config
     from interceptor.evidence.import_file import ImportFile, ReadRow
     from interceptor.evidence.importing import ImportSummary
     from interceptor.evidence.registry import ImportPlace, KnownFact, Person
     from interceptor.evidence.registry_sqlite import SqliteRegistry
     from interceptor.evidence.statement import PatientIdentifier, Statement
+    from interceptor.journal.sql import SqlConnection
 
 _T = TypeVar("_T")
 _FILE_BATCH_SIZE = 5000
@@ -333,10 +333,9 @@ def _store_of(config: "Config", source: str) -> "Iterator[_NodeStore | _FileStor
 def _opened_registry(config: "Config", runner: asyncio.Runner) -> "Iterator[SqliteRegistry]":
     from interceptor.evidence.registry_sqlite import SqliteRegistry
     from interceptor.journal.port import JournalError
-    from interceptor.journal.sqlite import journal_path, open_sqlite_journal
 
-    path = journal_path(config.node.data_directory)
-    opened = open_sqlite_journal(path)
+    path = place_name(config)
+    opened = opening(config)
     try:
         journal = runner.run(opened.__aenter__())
     except JournalError as error:
@@ -355,20 +354,11 @@ def _with_file(config: "Config", work: "Callable[[SqliteRegistry], Coroutine[Any
 
 
 @contextmanager
-def _reading(config: "Config") -> "Iterator[apsw.Connection]":
-    from interceptor.journal.port import JournalError
-    from interceptor.journal.sqlite import journal_path
-    from interceptor.journal.sqlite_file import open_for_reading
-
-    path = journal_path(config.node.data_directory)
-    if not path.exists():
-        refuse(f"There is no journal at {path}.")
-    try:
-        connection = open_for_reading(path)
-    except JournalError as error:
-        refuse(f"{path} cannot be read ({error}).")
-    with closing(connection):
-        yield connection
+def _reading(config: "Config") -> "Iterator[SqlConnection]":
+    with opened_stored_journal(config) as stored:
+        if stored is None:
+            refuse(f"There is no journal at {place_name(config)}.")
+        yield stored.connection
 
 
 # What is printed.
@@ -430,7 +420,7 @@ def _tell_import(file: "ImportFile", summary: "ImportSummary", *, as_json: bool)
     print_line(f"{file.path}: {summary.row_count:,} rows ({file.kind}, {file.encoding}){begun}: {', '.join(parts)}")
 
 
-def _find_identifier(connection: "apsw.Connection", stated: str) -> "PatientIdentifier":
+def _find_identifier(connection: "SqlConnection", stated: str) -> "PatientIdentifier":
     """The one identifier that a person means."""
     from interceptor.evidence.registry_rows import find_identifiers
 

@@ -82,7 +82,7 @@ async def open_postgres_journal(
     nodes = PostgresNodes(place, writer, readers, process=process)
     fence = PostgresFence(process) if settings.is_fenced else None
     try:
-        yield SqlJournal(writer, readers, Adapter(verify=_verify, back_up=_back_up, nodes=nodes, fence=fence))
+        yield SqlJournal(writer, readers, Adapter(verify=verify, back_up=_back_up, nodes=nodes, fence=fence))
     finally:
         await nodes.close()
         commits.is_stopping = True
@@ -90,7 +90,8 @@ async def open_postgres_journal(
         await writer.stop()
 
 
-def _verify(connection: PostgresConnection, expected_link: tuple[int, str] | None) -> VerifyReport:
+def verify(connection: PostgresConnection, expected_link: tuple[int, str] | None) -> VerifyReport:
+    """Check everything that is stored, as it stands at one moment; *expected_link* as in `verify_rows.check_rows`."""
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         return check_rows(connection, expected_link=expected_link, before=(), errors=psycopg.Error)

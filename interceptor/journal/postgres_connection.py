@@ -34,6 +34,8 @@ from interceptor.journal.port import (
 
 WRITER_LOCK = 0x0DE1_17E2
 """Advisory lock of whoever writes to the journal: one transaction of all nodes at a time (docs/adr/0011)."""
+FROZEN_SECONDS = 2
+"""How long a writer may be waited for, and how long one may be silent inside its transaction, before it counts as frozen."""
 MIGRATION_LOCK = WRITER_LOCK + 1
 _PLACEHOLDER = re.compile(r"'[^']*'|\?(\d+)|\?|(?<!:):([a-z_]\w*)|%")
 
@@ -154,10 +156,10 @@ def _configure(connection: "psycopg.Connection[tuple[Any, ...]]", *, read_only: 
         "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),"
         " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '5000', false),"
         " set_config('idle_in_transaction_session_timeout', '3000', false), set_config('statement_timeout', '0', false),"
-        " set_config('lock_timeout', '0', false), set_config('default_transaction_read_only', %s, false),"
+        " set_config('lock_timeout', %s, false), set_config('default_transaction_read_only', %s, false),"
         " set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply'"
         " THEN 'remote_apply' ELSE 'on' END, false)",
-        ("on" if read_only else "off",),
+        (f"{FROZEN_SECONDS}s", "on" if read_only else "off"),
     )
 
 
@@ -201,7 +203,7 @@ def migrate(connection: PostgresConnection) -> None:
     Raises:
         JournalRefused: The schema belongs to a newer program, or a migration that ran was changed.
     """
-    connection.execute("SELECT pg_advisory_lock(?)", (MIGRATION_LOCK,))
+    connection.execute("SET lock_timeout = 0; SELECT pg_advisory_lock(" + str(MIGRATION_LOCK) + ")")
     try:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL)"
@@ -216,6 +218,7 @@ def migrate(connection: PostgresConnection) -> None:
                 )
     finally:
         connection.execute("SELECT pg_advisory_unlock(?)", (MIGRATION_LOCK,))
+        connection.execute(f"SET lock_timeout = '{FROZEN_SECONDS}s'")
 
 
 def translate(error: psycopg.Error) -> JournalError | JournalRuleBroken:

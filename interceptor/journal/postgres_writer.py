@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import psycopg
+from psycopg import errors
 
 from interceptor.journal.group_commit import Job, Outcome, all_failed, enter_commit
 from interceptor.journal.port import (
@@ -27,7 +28,7 @@ from interceptor.journal.port import (
     JournalRuleBroken,
     JournalUnavailable,
 )
-from interceptor.journal.postgres_connection import WRITER_LOCK, PostgresConnection, translate
+from interceptor.journal.postgres_connection import FROZEN_SECONDS, WRITER_LOCK, PostgresConnection, translate
 from interceptor.journal.sql import RolledBack
 
 CHANNEL = "interceptor_journal"
@@ -38,6 +39,15 @@ _NOTE_BATCH = (
     " ON CONFLICT (process) DO UPDATE SET batch = excluded.batch, at = excluded.at"
 )
 _FIND_BATCH = "SELECT batch FROM writer_batch WHERE process = ?"
+# A process that was frozen (SIGSTOP, a suspended guest) while it wrote: its server process waits for a word that does not
+# come. One that is committing waits for the disk or a standby, never for its client, and is left alone.
+_END_FROZEN = f"""
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND classid = 0 AND objid = {WRITER_LOCK} AND objsubid = 1 AND granted
+    AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '{FROZEN_SECONDS} seconds'
+    AND pg_stat_activity.datname = current_database()
+"""  # noqa: S608 - our own numbers
+_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})"
 _FORGET_PROCESSES = "DELETE FROM writer_batch WHERE at < clock_timestamp() - interval '7 days'"
 
 
@@ -152,8 +162,9 @@ class PostgresCommits:
     def _try_pipelined(self, connection: PostgresConnection, jobs: Sequence[Job]) -> list[Outcome] | None:
         """The outcomes, not yet committed; None when one was refused and everything is undone."""
         try:
+            self._begin(connection)
             with connection.raw.pipeline() as pipeline:
-                self._begin(connection)
+                self._note_batch(connection)
                 outcomes = [Outcome(job.future, job.work(connection)) for job in jobs]
                 pipeline.sync()
         except Exception:  # whose work it was, the second run finds out
@@ -165,11 +176,21 @@ class PostgresCommits:
 
     def _run_one_by_one(self, connection: PostgresConnection, jobs: Sequence[Job]) -> list[Outcome]:
         self._begin(connection)
+        self._note_batch(connection)
         return [_run_in_savepoint(connection, job) for job in jobs]
 
     def _begin(self, connection: PostgresConnection) -> None:
-        connection.execute("BEGIN")
-        connection.execute("SELECT pg_advisory_xact_lock(?)", (WRITER_LOCK,))
+        """Begin as the one that writes; a frozen process that has the lock is ended."""
+        while True:
+            try:
+                connection.execute(_BEGIN)
+            except errors.LockNotAvailable:
+                connection.execute("ROLLBACK")
+                connection.execute(_END_FROZEN)
+            else:
+                return
+
+    def _note_batch(self, connection: PostgresConnection) -> None:
         connection.execute(_NOTE_BATCH, (self._process, self._batch))
         connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._process))
 
@@ -184,8 +205,7 @@ class PostgresCommits:
                 continue
             try:
                 # The lock first: a server process that is still busy with our COMMIT has it.
-                connection.execute("BEGIN")
-                connection.execute("SELECT pg_advisory_xact_lock(?)", (WRITER_LOCK,))
+                self._begin(connection)
                 row = connection.execute(_FIND_BATCH, (self._process,)).fetchone()
                 connection.execute("COMMIT")
             except psycopg.Error as second:
