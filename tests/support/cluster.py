@@ -1,7 +1,8 @@
 """Several nodes on one database, in the test's own loop or in processes of their own."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from interceptor.control.client import request_async
 from interceptor.journal.postgres_connection import PostgresPlace
 from interceptor.node import Node
 from tests.support.node import Events, Filler, filler, node_config, node_of
-from tests.support.postgres_server import PASSWORD, empty_database
+from tests.support.postgres_server import PASSWORD, PostgresServer, empty_database
 
 
 def on_database(config: Config, place: PostgresPlace, folder: Path, *, name: str, **values: Any) -> Config:
@@ -51,10 +52,15 @@ class Nodes:
 
 @asynccontextmanager
 async def cluster(
-    folder: Path, count: int = 2, *, database: dict[str, Any] | None = None, **changes: Any
+    folder: Path,
+    count: int = 2,
+    *,
+    database: dict[str, Any] | None = None,
+    server: PostgresServer | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Nodes]:
-    """*count* nodes on a new database; *changes* as for `node_config`."""
-    with empty_database() as place:
+    """*count* nodes on a new database; *changes* as for `node_config`; *server*: one of the test's own."""
+    with nullcontext(server.database()) if server is not None else empty_database() as place:
         async with filler() as ris, AsyncExitStack() as stack:
             configs, nodes, events = [], [], []
             for number in range(count):
@@ -67,3 +73,12 @@ async def cluster(
                 events.append(seen)
                 nodes.append(await stack.enter_async_context(node_of(config, seen)))
             yield Nodes(place, ris, configs, nodes, events)
+
+
+async def until(is_so: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for what another process, or a server, does on its own clock."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if is_so():
+                return
+            await asyncio.sleep(0.005)
