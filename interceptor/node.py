@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from interceptor import __version__
 from interceptor.audit_wiring import exported_audit
+from interceptor.bypass import keep_alive_noted
 from interceptor.cluster import Cluster, build_cluster, join
 from interceptor.commands import build_commands, failure_teller
 from interceptor.config.mappings import find_mappings, load_clinical_content
@@ -270,6 +271,7 @@ def _run_records(parts: NodeParts, plugged: RoutingParts) -> None:
     parts.run(plugged.merges.run(), name="patient-merges")
     parts.run(plugged.evidence.retrospective.run(), name="retrospective")
     parts.run(keep_journal(parts.journal), name="journal-keeper")
+    parts.run(keep_alive_noted(parts.config.node.data_directory), name="alive")
 
 
 async def _run_watches(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.action.plan import RouteMode
+from interceptor.bypass import set_aside_overtaken
 from interceptor.delivery.courier import Courier
 from interceptor.journal.custody import Custody
 from interceptor.journal.custody_log import custody_log
@@ -23,6 +24,7 @@ async def load_custody(parts: NodeParts) -> Custody:
     nodes = parts.journal.nodes
     if nodes is None:
         recovered = await parts.journal.recover_outbox(at=utc_now())
+        await set_aside_overtaken(parts)
     else:
         # What is in flight may be another node's: whoever takes a destination over looks after it.
         recovered, custody.position = 0, await nodes.position()

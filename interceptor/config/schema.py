@@ -53,6 +53,8 @@ class NodeTable(Table):
     """Unix socket that `interceptor held`, `interceptor mode` and the review page speak to. Without it, control/control.sock in the data directory. Its folder is made private (0700). The system allows about 100 characters."""
     watchdog_seconds: Annotated[float, Field(ge=0, le=300)] = 10.0
     """The supervisor ends and restarts a node whose event loop is silent for so long; from one second on it says so. 0 lets it hang."""
+    bypass_gap_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    """Placers can reach the filler around this node (a load balancer that fails open): when the node was away for longer than this, what it had queued is set aside as dead letters for a person, because a cancel may have overtaken it. 0 says that there is no bypass. See docs/explanation/health.md."""
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 20.0
     """How long messages that are being handled may take to finish after the node was asked to stop."""
     inbound_bytes_max: Annotated[int, Field(ge=16 * 1024 * 1024, le=64 * 1024 * 1024 * 1024)] = 256 * 1024 * 1024

@@ -80,7 +80,7 @@ class MetricLabels:
     priorities: Sequence[str] = ()
     hold_ends: Sequence[str] = ()
     decision_error_reasons: Sequence[str] = ("exception", "over_budget")
-    dead_letter_reasons: Sequence[str] = ("refused", "attempts_spent")
+    dead_letter_reasons: Sequence[str] = ("refused", "attempts_spent", "maybe_overtaken")
     sources: Sequence[str] = ()
     lookup_statuses: Sequence[str] = ()
     source_results: Sequence[str] = ()

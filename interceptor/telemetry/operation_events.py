@@ -25,6 +25,13 @@ CONFIG_RELOADED = info(
     "decided_again",
     "changed",
 )
+BYPASS_SUSPECTED = error(
+    "bypass_suspected",
+    "The node was away so long that a bypass may have carried messages around it. What was queued is in the dead letters: send or give up each, after a look at the filler.",
+    "away_seconds",
+    "dead_letters",
+    "held",
+)
 
 CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """Every event above, in the order of this file."""
