@@ -37,6 +37,11 @@ _TRANSPORT = """## Transport
 
 - MLLP, Release 1; commit acknowledgments of Release 2 where a listener is told so (`mllp_commit_ack`).
 - TCP, or TLS 1.2 and 1.3 with client certificates (`[route.NAME.tls]`, `[destination.NAME.tls]`).
+- TLS takes suites with ephemeral keys and authenticated encryption only. A listener may tie a certificate (a subject
+  alternative name of it) to MSH-3, MSH-4 and MSH-9: a message that it may not send gets AR with ERR (table 0357: 103 at MSH-3
+  or MSH-4, 200 at MSH-9, 207) and goes nowhere.
+- Audit messages in the form of IHE ATNA (ITI-20): XML of DICOM PS3.15 A.5 (110100, 110109, 110113, 110114) over syslog on
+  TLS (RFC 5424, RFC 5425), where `[atna]` names a repository.
 - Messages of one inbound connection are answered in order. A sender may have several messages under way on one connection.
 - Largest message {frame_size_max:,} bytes (`frame_size_max`); a larger one gets AR where its MSH-10 was seen, and the
   connection closes.

@@ -3,7 +3,7 @@
     names of a certificate -> Permission -> header of a message -> None, or what it may not send
 
 Values in, a word out; nothing here touches the world. MLLP has no login: whoever holds a certificate could write
-any sender into MSH. This map ties the two together (hazard H20 of the line, RELIABILITY 5).
+any sender into MSH. This map ties the two together (hazard H13).
 
 A message whose sender cannot be read is refused to a peer whose senders are restricted: a batch, content that is not
 HL7, a second MSH in the same frame, which the filler might take for a message of its own.

@@ -77,6 +77,7 @@ async def test_a_placer_with_a_certificate_of_the_site_is_served(tmp_path: Path)
         assert ris.received == [ORDER]
 
 
+@pytest.mark.hazard("H13", "H26")
 @pytest.mark.fault(28)
 @pytest.mark.parametrize("kind", ["none", "unknown", "expired", "revoked"])
 async def test_a_certificate_that_is_not_the_sites_is_refused_counted_and_audited(tmp_path: Path, kind: str) -> None:
@@ -116,6 +117,7 @@ async def test_a_certificate_whose_name_is_not_on_the_list_is_refused_counted_an
 PEERS = ({"name": "ehr.example", "sending_facilities": ("HOSP",), "message_types": ("ORM", "ADT^A08")},)
 
 
+@pytest.mark.hazard("H13", "H26")
 @pytest.mark.parametrize(
     ("was", "now", "reason", "code"),
     [
@@ -172,6 +174,7 @@ async def test_an_address_off_the_list_is_turned_away_before_the_handshake_and_r
         assert ris.received == [ORDER]
 
 
+@pytest.mark.hazard("H14")
 async def test_plain_text_and_an_old_version_of_tls_are_refused_and_counted(tmp_path: Path) -> None:
     ca = SiteCa(tmp_path / "ca")
     async with secured_node(tmp_path, ca) as (node, ris):
