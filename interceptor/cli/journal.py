@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from interceptor.cli.journal_copy import copy
 from interceptor.cli.journal_file import StoredJournal, change_journal, opened_stored_journal, place_name
 from interceptor.cli.node_connection import (
     ACTOR_OPTION,
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("verify")(verify)
     group.command("backup")(backup)
+    group.command("copy")(copy)
     group.command("prune")(prune)
     group.command("confirm-restored")(confirm_restored)
     dead = typer.Typer(help="Messages that the filler refused for good.", no_args_is_help=True, rich_markup_mode=None)
