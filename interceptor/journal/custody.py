@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
-from hashlib import sha256
 
 from interceptor.action.lifecycle import OPEN_STATES, LifecycleEvent
 from interceptor.context.order_set import set_key
+from interceptor.journal.digest import digest_of
 from interceptor.journal.nodes import Position
 from interceptor.journal.order_index import ENDED_COUNT_MAX, ENDED_STATES, OpenOrder, OrderIndex
 from interceptor.journal.passed_order import PassedOrders
@@ -102,7 +102,7 @@ class Custody:
             return False
         if any(self.index.knows(key) or key in self._turn_counts for key in order_keys()):
             return True
-        return self.index.has_taken(sha256(raw).digest())
+        return self.index.has_taken(digest_of(raw))
 
     def knows_open(self, order_keys: Iterable[str]) -> bool:
         """Whether a message about any of these orders would do harm by passing us by: it waits here, or is queued."""

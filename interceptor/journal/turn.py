@@ -19,7 +19,6 @@ nothing was written then, unless the journal is broken.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 from interceptor.action.lifecycle import (
     TRANSITIONS,
@@ -38,6 +37,7 @@ from interceptor.decision.decision import Disposition
 from interceptor.decision.message_decision import MessageDecision, OrderDecision
 from interceptor.decision.report import order_json
 from interceptor.journal.decision_record import decision_record
+from interceptor.journal.digest import digest_of
 from interceptor.journal.order_index import order_keys_of
 from interceptor.journal.patient_merge import keep_merge
 from interceptor.journal.port import (
@@ -97,7 +97,7 @@ def identity_of(inbound: Inbound, listener: str) -> MessageIdentity:
         sending_application=inbound.header.sending_application,
         sending_facility=inbound.header.sending_facility,
         control_id=inbound.header.control_id,
-        digest=sha256(inbound.raw).digest(),
+        digest=digest_of(inbound.raw),
     )
 
 
