@@ -62,6 +62,15 @@ def held_sentence(decision: Mapping[str, object]) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def why_sentence(decision: Mapping[str, object], summary: Mapping[str, object]) -> str:
+    """Why the order was held; of one that was not (it came with siblings, or was changed), what the policy said of it."""
+    if decision.get("disposition") in (None, "hold"):
+        return held_sentence(decision)
+    why = summary.get("why")
+    first = str(why[0]) if isinstance(why, list) and why else "not held"
+    return short(first.partition(": ")[2] or first, 300)
+
+
 def study_words(decision: Mapping[str, object]) -> str:
     """The ordered study in words."""
     procedure = _part(decision, "procedure")

@@ -16,7 +16,7 @@ from interceptor.message.group import order_groups
 from interceptor.message.segment import Segment
 from interceptor.message.view import MessageView
 from interceptor.review import plain_words as words
-from interceptor.review.held_reason import Chip, evidence_chip, held_sentence
+from interceptor.review.held_reason import Chip, evidence_chip, why_sentence
 from interceptor.review.shown_text import short, shown
 from interceptor.review.worklist import patient_texts
 
@@ -78,6 +78,7 @@ class OrderView:
     mrn: str
     authority: str
     because: str
+    is_hold: bool
     reasons: tuple[ReasonView, ...]
     evidence: tuple[EvidenceLine, ...]
     reason_texts: tuple[MarkedText, ...]
@@ -97,13 +98,16 @@ def order_view(record: OrderRecord, policy: Policy, *, now: datetime, is_masked:
     name, demographics, mrn = patient_texts(row.summary, now, is_masked=is_masked)
     view = MessageView(record.content)
     evidence = _evidence(row.decision)
+    asked_nothing = row.decision.get("not_asked")
+    not_asked = asked_nothing if isinstance(asked_nothing, list) else []
     decided_by = short(row.summary.get("policy") or "")
     return OrderView(
         patient=name,
         demographics=demographics,
         mrn=mrn,
         authority=short(row.summary.get("patient_id_authority") or "", 40),
-        because=held_sentence(row.decision),
+        because=why_sentence(row.decision, row.summary),
+        is_hold=row.decision.get("disposition") in (None, "hold"),
         reasons=tuple(_reasons(row, policy)),
         evidence=_merged(evidence),
         reason_texts=tuple(_reason_texts(view, evidence)),
@@ -112,7 +116,7 @@ def order_view(record: OrderRecord, policy: Policy, *, now: datetime, is_masked:
         results=tuple(_results(view)),
         policy=decided_by,
         is_other_policy=decided_by != f"{policy.identity.policy_id} {policy.identity.version}",
-        lookup=_LOOKUPS.get(str(row.decision.get("lookup")), ""),
+        lookup="" if "lookup" in not_asked else _LOOKUPS.get(str(row.decision.get("lookup")), ""),
         damaged=record.damaged,
         follower_count=record.follower_count,
     )

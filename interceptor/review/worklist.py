@@ -18,7 +18,7 @@ from interceptor.action.lifecycle import OrderState
 from interceptor.journal.review_record import OrderRow
 from interceptor.review import plain_words as words
 from interceptor.review.claim_mark import ClaimMark
-from interceptor.review.held_reason import Chip, SafetyItem, held_chips, held_sentence, safety_items
+from interceptor.review.held_reason import Chip, SafetyItem, held_chips, safety_items, why_sentence
 from interceptor.review.shown_text import short
 
 PAGE_SIZES = (25, 50, 100)
@@ -215,7 +215,7 @@ def row_view(row: OrderRow, claim: ClaimMark, *, now: datetime, is_masked: bool 
         ordered=short(_text(summary, "procedure")) or "study not named",
         ordered_code=short(_text(summary, "procedure_code"), 40),
         ordered_what=" · ".join(filter(None, (str(procedure.get("modality") or ""), ", ".join(what), contrast))),
-        why=held_sentence(row.decision),
+        why=why_sentence(row.decision, summary),
         reason_codes=tuple(short(code, 40) for code in _list(row.decision.get("reasons"))),
         chips=held_chips(row.decision),
         proposed=words.PROPOSED,

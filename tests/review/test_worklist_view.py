@@ -11,7 +11,7 @@ from interceptor.journal.port import EntryId
 from interceptor.journal.review_record import Claim, OrderRow
 from interceptor.review.claim_mark import UNCLAIMED
 from interceptor.review.claiming import claim_marks
-from interceptor.review.held_reason import NOT_IN_MESSAGE, held_chips, held_sentence, safety_items
+from interceptor.review.held_reason import NOT_IN_MESSAGE, held_chips, held_sentence, safety_items, why_sentence
 from interceptor.review.order_view import marked
 from interceptor.review.worklist import (
     COLUMNS,
@@ -146,6 +146,13 @@ def test_a_filter_counts_what_it_would_show() -> None:
 def test_why_an_order_is_held_is_one_sentence_of_three_things() -> None:
     expected = "Known cancer + new back or neck pain + regional study (MR, lumbar, without contrast)"
     assert held_sentence(DECISION) == expected
+
+
+def test_an_order_that_came_with_held_siblings_is_not_said_to_be_held() -> None:
+    decision = DECISION | {"disposition": "pass", "oncology": {"tier": "none"}}
+    summary = {"why": ["P-COMPLIANT-SET: Together this covers the complete spine."]}
+    assert why_sentence(decision, summary) == "Together this covers the complete spine."
+    assert why_sentence(DECISION | {"disposition": "hold"}, summary) == held_sentence(DECISION)
 
 
 def test_the_same_words_from_two_places_are_one_chip() -> None:
