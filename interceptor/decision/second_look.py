@@ -26,6 +26,10 @@ class SeenMessage:
     as_of: datetime
 
 
+SEEN_SIZE_MAX = 64 * 1024
+"""Larger messages are not remembered: a few hundred of them would be all the memory that there is."""
+
+
 class SeenMessages:
     """The latest of them, in memory only: they name patients."""
 
@@ -34,7 +38,9 @@ class SeenMessages:
         self._messages: deque[SeenMessage] = deque(maxlen=count_max)
 
     def note(self, seen: SeenMessage) -> None:
-        """Remember a message; one that is decided twice in a row counts once."""
+        """Remember a message; one that is decided twice in a row counts once, a very large one not at all."""
+        if len(seen.raw) > SEEN_SIZE_MAX:
+            return
         if self._messages and self._messages[-1].raw == seen.raw:
             self._messages.pop()
         self._messages.append(seen)
