@@ -32,12 +32,14 @@ def note(line: str) -> None:
 def report_micro(folder: Path, seconds: float) -> Iterator[str]:
     """The parts by themselves."""
     from tests.benchmarks import micro
+    from tests.benchmarks.cluster import report_cluster
     from tests.benchmarks.registry import report_registry
 
     yield from micro.report_wire(seconds)
     yield from micro.report_decisions(seconds)
     yield from micro.report_journal(folder, seconds)
     yield from report_registry(folder, patients=max(100, int(2000 * seconds)))
+    yield from report_cluster(folder, max(2.0, seconds * 4))
 
 
 def main() -> int:

@@ -26,14 +26,7 @@ data_directory = "{name}"
 drain_seconds = 5.0
 [metrics]
 listen = "127.0.0.1:0"
-[database]
-hosts = [{hosts}]
-name = "{database}"
-user = "interceptor"
-password_file = "secret"
-sslmode = "disable"
-lease_seconds = {lease}
-[route.orders]
+{database}[route.orders]
 listen = "127.0.0.1:{port}"
 destination = "ris"
 mode = "enforce"
@@ -46,6 +39,16 @@ reconnect_seconds_max = 0.5
 tcp_user_timeout_seconds = {wait}
 [hold]
 set_window_seconds = 0.0
+"""
+
+
+DATABASE = """[database]
+hosts = [{hosts}]
+name = "{name}"
+user = "interceptor"
+password_file = "secret"
+sslmode = "disable"
+lease_seconds = {lease}
 """
 
 
@@ -215,26 +218,29 @@ async def site(
     custody: str = "store",
     lease: float = 2.0,
     wait: float = 1.0,
-    other_ports: tuple[int, ...] = (),
+    is_sqlite: bool = False,
+    is_wired: bool = True,
 ) -> AsyncIterator[Site]:
-    """*count* nodes on the database at *place*, started; *other_ports*: servers that may become the primary."""
+    """*count* nodes on the database at *place*, or one on a file of its own, started.
+
+    Without *is_wired* they go to the database directly: nothing can be cut, and nothing is slowed down.
+    """
     (folder / "secret").write_text(PASSWORD)
     async with filler() as ris, AsyncExitStack() as stack:
         nodes = []
         for number in range(count):
-            wires = []
-            for port in (int(place.port), *other_ports):
-                wire = Wire(port)
-                server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
-                stack.callback(server.close)
-                wire.port = server.sockets[0].getsockname()[1]
-                wires.append(wire)
+            wire = Wire(int(place.port))
+            server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+            stack.callback(server.close)
+            wire.port = server.sockets[0].getsockname()[1] if is_wired else int(place.port)
             config = folder / f"node-{number}.toml"
-            node = SiteNode(f"node-{number}", free_port(), config, wires[0])
-            hosts = ", ".join(f'"127.0.0.1:{wire.port}"' for wire in wires)
+            node = SiteNode(f"node-{number}", free_port(), config, wire)
+            database = (
+                "" if is_sqlite else DATABASE.format(hosts=f'"127.0.0.1:{wire.port}"', name=place.database, lease=lease)
+            )
             config.write_text(
                 CONFIG.format(
-                    name=node.name, hosts=hosts, database=place.database, lease=lease, wait=wait, port=node.port,
+                    name=node.name, database=database, wait=wait, port=node.port,
                     filler=ris.port, custody=custody,
                 )
             )  # fmt: skip
