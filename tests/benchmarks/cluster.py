@@ -59,7 +59,8 @@ async def _send(around: Site, worker: int, until: float, waits: list[float]) -> 
     while time.monotonic() < until:
         number += 1
         name = f"B{worker}N{number}"
-        content = encode_frame(order(name, procedure=CHEST_FILM, diagnoses=()))
+        # A patient each: orders of one patient and day are one set, and have their turns one after the other.
+        content = encode_frame(order(name, procedure=CHEST_FILM, diagnoses=(), patient=name))
         began = time.monotonic()
         writer.write(content)
         answer = await reader.readuntil(b"\x1c\r")
