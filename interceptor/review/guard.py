@@ -120,10 +120,13 @@ class Guard:
         return self._parts.templates.TemplateResponse(request, "refused.html", context, status_code=403)
 
     def _ask_to_log_in(self, request: Request) -> Response:
-        if wants_json(request) or request.method not in SAFE_METHODS or "hx-request" in request.headers:
+        if wants_json(request) or "hx-request" in request.headers:
             answer: Response = JSONResponse({"title": "Log in first", "status": 401}, status_code=401)
             answer.headers["HX-Redirect"] = "/login"
             return answer
+        if request.method not in SAFE_METHODS:
+            # A form that came too late: its page is asked for again after the login, what it asked for is not done.
+            return RedirectResponse("/login", status_code=303)
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(target, safe='')}", status_code=303)
 
