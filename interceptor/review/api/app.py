@@ -27,7 +27,10 @@ _DESCRIPTION = """Held orders, decisions, routes and the audit chain for program
 Send a token of `interceptor token add` as `Authorization: Bearer`. Refusals and failures are problem documents (RFC 9457).
 """
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDocument, "description": words}
+    status: {
+        "description": words,
+        "content": {"application/problem+json": {"schema": ProblemDocument.model_json_schema()}},
+    }
     for status, words in (
         (401, "No good token."),
         (403, "The token has no scope for this."),
