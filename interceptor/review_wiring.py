@@ -73,7 +73,7 @@ class ReviewPages:
 
 
 @asynccontextmanager
-async def running_review(config: Config, *, is_demo: bool = False) -> AsyncIterator[ReviewPages]:
+async def running_review(config: Config) -> AsyncIterator[ReviewPages]:
     """Serve the review pages for the length of the block; leaving it drains.
 
     Raises:
@@ -91,7 +91,7 @@ async def running_review(config: Config, *, is_demo: bool = False) -> AsyncItera
         stack.push_async_callback(readers.close)
         content = load_content(config)
         parts = ReviewParts(
-            settings=build_settings(config, review, port=port, is_demo=is_demo),
+            settings=build_settings(config, review, port=port),
             node=NodeClient(config.control_socket),
             database=readers,
             reader=SqliteOrderReader(readers),
@@ -198,7 +198,7 @@ def _cds_client(name: str, table: CdsTable) -> CdsClient:
         raise ReviewSetupError(f"cds.{name}.keys_file: {reason}") from None
 
 
-def build_settings(config: Config, review: ReviewTable, *, port: int, is_demo: bool) -> ReviewSettings:
+def build_settings(config: Config, review: ReviewTable, *, port: int) -> ReviewSettings:
     """Single values for the pages. *port* is the one that was bound.
 
     Raises:
@@ -219,7 +219,7 @@ def build_settings(config: Config, review: ReviewTable, *, port: int, is_demo: b
         change_procedure=review.change_procedure,
         complete_spine_code=review.complete_spine_code,
         routes=tuple(config.route),
-        is_demo=is_demo,
+        banner=review.banner,
         proxy_login=_proxy_login(review.proxy_login) if review.proxy_login is not None else None,
     )
 

@@ -79,7 +79,6 @@ class LiveUpdates:
     def __init__(self, parts: ReviewParts, limits: LiveLimits = _USUAL) -> None:
         self._parts = parts
         self._limits = limits
-        self._stream_count = 0
         self._number = 0
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -95,14 +94,14 @@ class LiveUpdates:
 
     def answer(self, request: Request, describe: Describe) -> Response:
         """A stream for this browser; 503 when there are too many."""
-        if self._stream_count >= self._limits.streams_max:
+        if self._parts.tally.stream_count >= self._limits.streams_max:
             return PlainTextResponse("Too many pages are open.\n", status_code=503, headers={"Retry-After": "30"})
         events = self._stream(last_seen(request), describe)
         # A proxy that gathers the answer before it passes it on would make it useless.
         return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     async def _stream(self, after: int | None, describe: Describe) -> AsyncIterator[str]:
-        self._stream_count += 1
+        self._parts.tally.stream_count += 1
         began = self._parts.monotonic()
         try:
             last = await self.number() if after is None else after
@@ -117,7 +116,7 @@ class LiveUpdates:
             if self._parts.stopping.is_set():
                 yield event_text(Event("drain", {}), last)
         finally:
-            self._stream_count -= 1
+            self._parts.tally.stream_count -= 1
 
     async def _wait(self, last: int) -> int:
         """The end of the chain as soon as it is behind *last*, or after a beat's time."""

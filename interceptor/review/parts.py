@@ -63,6 +63,7 @@ class ReviewSettings:
         origins: Where our own pages are, e.g. "https://review.example.org"; the first one is what people type.
         is_tls: Whether browsers come by https.
         routes: Names of the routes.
+        banner: Words above every page, "" for none.
     """
 
     origins: tuple[str, ...]
@@ -78,7 +79,7 @@ class ReviewSettings:
     change_procedure: bool
     complete_spine_code: str
     routes: tuple[str, ...]
-    is_demo: bool
+    banner: str
     proxy_login: ProxyLogin | None = None
 
 

@@ -85,6 +85,7 @@ listen = "127.0.0.1:{metrics_port}"
 
 [review]
 listen = "127.0.0.1:{review_port}"
+banner = "Demo data. Nobody in it exists."
 """
 
 

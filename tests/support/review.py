@@ -105,7 +105,7 @@ async def review_of(config: Config, *, provider: OidcClient | None = None, **set
     assert config.review is not None
     readers = Readers(journal_path(config.node.data_directory), vfs=None, count=2)
     clock, activity = Clock(), SessionActivity()
-    built = build_settings(config, config.review, port=8440, is_demo=False)
+    built = build_settings(config, config.review, port=8440)
     content = shipped_content()
     parts = ReviewParts(
         settings=replace(built, **{"is_tls": True, **settings}),
