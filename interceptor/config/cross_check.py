@@ -9,6 +9,7 @@ from itertools import combinations, product
 from typing import Any
 
 from interceptor.config.address import Address, parse_address
+from interceptor.config.database_table import DatabaseTable
 from interceptor.config.review import cross_check_review
 from interceptor.config.schema import Config, FeedTable, FhirTable, HoldTable, MetricsTable, RouteTable, default_of
 from interceptor.config.tls import cross_check_tls, find_tls_tables, warn_of_line
@@ -82,7 +83,9 @@ def _check_database(database: Mapping[str, Any]) -> Iterator[Found]:
         yield ("database", "password_env"), "is one too many beside password_file"
     if ("certificate_file" in database) != ("key_file" in database):
         yield ("database", "certificate_file"), "and key_file go together"
-    if not database.get("hosts") and database:
+    # What stands there as it would without the file (`config show --effective`) asks for nothing.
+    usual = DatabaseTable().model_dump(mode="json")
+    if not database.get("hosts") and any(value != usual.get(key) for key, value in database.items()):
         yield ("database", "hosts"), "is missing: without it the journal is a SQLite file and the rest says nothing"
 
 
