@@ -16,9 +16,9 @@ from interceptor.config.secret import SecretError, read_secret
 from interceptor.config.webhook_table import WebhookTable
 from interceptor.control.protocol import ControlError
 from interceptor.evidence.fhir_http import silence_http_loggers
+from interceptor.journal import webhook_rows
 from interceptor.journal.port import JournalUnavailable
 from interceptor.node_parts import NodeParts, utc_now
-from interceptor.review import webhook_rows
 from interceptor.review.desk import Handler
 from interceptor.review.webhook_event import EventType, read_signing_key
 from interceptor.review.webhook_sender import SenderParts, Webhook, WebhookSender, delivery_json

@@ -7,8 +7,9 @@ canonical (sorted keys, no spaces, ASCII), so that its digest means something.
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CHAIN_START = "0" * 64
 """What stands before the first link of the audit chain."""
 
@@ -38,6 +39,16 @@ def read_instant(text: str) -> datetime:
 def read_optional_instant(text: str | None) -> datetime | None:
     """`read_instant`, None for None."""
     return None if text is None else read_instant(text)
+
+
+def microseconds(at: datetime) -> int:
+    """The other stored form of an aware time, of tables that are compared by number: microseconds since 1970 UTC."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def read_microseconds(stored: int) -> datetime:
+    """The aware UTC time that `microseconds` stored."""
+    return _EPOCH + timedelta(microseconds=stored)
 
 
 def canonical_json(value: object) -> str:

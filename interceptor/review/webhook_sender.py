@@ -22,11 +22,11 @@ from typing import Protocol, TypeVar
 import httpx2
 
 from interceptor.action.lifecycle import OrderState
-from interceptor.evidence.registry_rows import Connection
+from interceptor.journal import webhook_rows as rows
 from interceptor.journal.port import AuditRow, Entry, EntryId, JournalUnavailable
-from interceptor.review import webhook_rows as rows
+from interceptor.journal.sql import SqlConnection
+from interceptor.journal.webhook_rows import Delivery, NewDelivery
 from interceptor.review.webhook_event import EventType, WebhookEvent, build_body, deadline_near, events_of, sign
-from interceptor.review.webhook_rows import Delivery, NewDelivery
 
 LOOK_SECONDS = 1.0
 BATCH_COUNT_MAX = 200
@@ -50,11 +50,11 @@ class DeliveryResult(StrEnum):
 class Tables(Protocol):
     """What is needed of the journal: work in its writer, work in its readers."""
 
-    async def write(self, work: Callable[[Connection], _T]) -> _T:
+    async def write(self, work: Callable[[SqlConnection], _T]) -> _T:
         """Run *work* in the writer; durable when this returns."""
         ...
 
-    async def read(self, work: Callable[[Connection], _T]) -> _T:
+    async def read(self, work: Callable[[SqlConnection], _T]) -> _T:
         """Run *work* on a connection that cannot write."""
         ...
 

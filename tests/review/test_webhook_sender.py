@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from interceptor.action.lifecycle import OrderState
+from interceptor.journal import webhook_rows as rows
 from interceptor.journal.sql_journal import SqlJournal
-from interceptor.review import webhook_rows as rows
 from interceptor.review.webhook_event import EventType, read_signing_key
 from interceptor.review.webhook_sender import DeliveryResult, SenderParts, Webhook, WebhookSender
 from tests.support.ward import Ward, in_state, new_order, said, ward

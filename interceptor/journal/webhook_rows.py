@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from interceptor.evidence.registry_fold import microseconds, read_microseconds
-from interceptor.evidence.registry_rows import Connection
+from interceptor.journal.sql import SqlConnection
+from interceptor.journal.stored_form import microseconds, read_microseconds
 
 CURSOR = "webhooks"
 _INSERT = """
@@ -62,14 +62,14 @@ class LoggedDelivery:
     result: str
 
 
-def read_cursor(connection: Connection) -> int | None:
+def read_cursor(connection: SqlConnection) -> int | None:
     """Number of the last link of the audit chain that was told; None before the first look."""
     for (number,) in connection.execute("SELECT audit_number FROM webhook_cursor WHERE name = ?", (CURSOR,)):
         return int(number)
     return None
 
 
-def begin(connection: Connection) -> int:
+def begin(connection: SqlConnection) -> int:
     """Begin at the end of the audit chain: what happened before a webhook was configured is no news."""
     connection.execute(
         "INSERT INTO webhook_cursor (name, audit_number) SELECT ?, coalesce(max(number), 0) FROM audit WHERE true"
@@ -79,7 +79,7 @@ def begin(connection: Connection) -> int:
     return read_cursor(connection) or 0
 
 
-def queue(connection: Connection, deliveries: Iterable[NewDelivery], *, audit_number: int, at: datetime) -> int:
+def queue(connection: SqlConnection, deliveries: Iterable[NewDelivery], *, audit_number: int, at: datetime) -> int:
     """Store what is to be told, once each, and how far the chain was read; returns how many were new."""
     count = 0
     for one in deliveries:
@@ -93,7 +93,7 @@ def queue(connection: Connection, deliveries: Iterable[NewDelivery], *, audit_nu
     return count
 
 
-def due(connection: Connection, *, webhook: str, at: datetime, limit: int) -> tuple[Delivery, ...]:
+def due(connection: SqlConnection, *, webhook: str, at: datetime, limit: int) -> tuple[Delivery, ...]:
     """What one webhook is to be told now."""
     return tuple(
         Delivery(
@@ -111,7 +111,7 @@ def due(connection: Connection, *, webhook: str, at: datetime, limit: int) -> tu
     )
 
 
-def claim(connection: Connection, *, number: int, at: datetime, until: datetime) -> bool:
+def claim(connection: SqlConnection, *, number: int, at: datetime, until: datetime) -> bool:
     """Begin an attempt, unless another node did: until then nobody else tries."""
     connection.execute(
         "UPDATE webhook_delivery SET attempt_count = attempt_count + 1, next_attempt_at = ?"
@@ -121,7 +121,7 @@ def claim(connection: Connection, *, number: int, at: datetime, until: datetime)
     return connection.changes() == 1
 
 
-def end(connection: Connection, *, number: int, state: str, result: str, at: datetime) -> None:
+def end(connection: SqlConnection, *, number: int, state: str, result: str, at: datetime) -> None:
     """It was taken ("delivered"), or is given up ("failed")."""
     connection.execute(
         "UPDATE webhook_delivery SET state = ?, result = ?, ended_at = ? WHERE delivery_id = ?",
@@ -129,7 +129,7 @@ def end(connection: Connection, *, number: int, state: str, result: str, at: dat
     )
 
 
-def postpone(connection: Connection, *, number: int, result: str, next_attempt_at: datetime) -> None:
+def postpone(connection: SqlConnection, *, number: int, result: str, next_attempt_at: datetime) -> None:
     """Try again later."""
     connection.execute(
         "UPDATE webhook_delivery SET result = ?, next_attempt_at = ? WHERE delivery_id = ? AND state = 'waiting'",
@@ -137,7 +137,7 @@ def postpone(connection: Connection, *, number: int, result: str, next_attempt_a
     )
 
 
-def log(connection: Connection, *, limit: int) -> tuple[LoggedDelivery, ...]:
+def log(connection: SqlConnection, *, limit: int) -> tuple[LoggedDelivery, ...]:
     """The newest deliveries, whatever became of them."""
     return tuple(
         LoggedDelivery(
@@ -156,6 +156,6 @@ def log(connection: Connection, *, limit: int) -> tuple[LoggedDelivery, ...]:
     )
 
 
-def prune(connection: Connection, *, before: datetime) -> None:
+def prune(connection: SqlConnection, *, before: datetime) -> None:
     """What ended so long ago is no news to anybody."""
     connection.execute("DELETE FROM webhook_delivery WHERE ended_at < ?", (microseconds(before),))
