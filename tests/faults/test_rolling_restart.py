@@ -68,6 +68,16 @@ async def restart(node: SupervisedNode, times: int) -> list[float]:
     return seconds
 
 
+async def settle(node: SupervisedNode, load: Load) -> None:
+    """Everything that waits for the filler is delivered: a long run in store custody leaves a long queue."""
+    seen, changed_at = -1, time.monotonic()
+    while (await node.ask("held_list", states=["queued", "parked"]))["orders"]:
+        if len(load.ledger.received) != seen:
+            seen, changed_at = len(load.ledger.received), time.monotonic()
+        assert time.monotonic() < changed_at + RESTART_SECONDS_MAX, "nothing is delivered any more"
+        await asyncio.sleep(0.05)
+
+
 def doubled(load: Load, meant: Counter[bytes]) -> list[str]:
     """Messages that the filler has got more often than their placer wanted to send them."""
     arrived = Counter(unit for message in load.ledger.received for unit in message.units)
@@ -94,9 +104,7 @@ async def run_restarts(folder: Path, capsys: pytest.CaptureFixture[str], *, cust
             restarts = await restart(node, times)
             load.is_ending = True
         seconds = time.monotonic() - began
-        async with asyncio.timeout(RESTART_SECONDS_MAX):
-            while (await node.ask("held_list", states=["queued", "parked"]))["orders"]:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.05)
+        await settle(node, load)
     kept = await read_journal(node.journal)
     done = balance(load.ledger, kept, is_relay=custody == "relay")
     sends = sum(one.sends for one in load.ledger.sent.values())
