@@ -30,10 +30,13 @@ from interceptor.config.schema import Config
 from interceptor.config.secret import SecretError, read_secret
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.journal import account_rows, api_token
+from interceptor.journal.postgres_reader import PostgresReaders
+from interceptor.journal.review_links import SqlRecordReader
+from interceptor.journal.review_orders import POSTGRES_WORDS, SQLITE_WORDS, SqlOrderReader
+from interceptor.journal.sql import Reads
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
-from interceptor.journal.sqlite_review import SqliteOrderReader
-from interceptor.journal.sqlite_review_record import SqliteRecordReader
+from interceptor.journal_database import postgres_place
 from interceptor.lifetime import first_of, running_tasks
 from interceptor.replay.vignette import read_vignettes, run_vignette
 from interceptor.review.access_desk import LINK_MINUTES
@@ -87,15 +90,15 @@ async def running_review(config: Config) -> AsyncIterator[ReviewPages]:
         listener = bind(review.listen.host, review.listen.port)
         stack.callback(listener.close)
         port = int(listener.getsockname()[1])
-        readers = Readers(journal_path(config.node.data_directory), vfs=None, count=READER_COUNT)
+        readers = open_readers(config)
         stack.push_async_callback(readers.close)
         content = load_content(config)
         parts = ReviewParts(
             settings=build_settings(config, review, port=port),
             node=NodeClient(config.control_socket),
             database=readers,
-            reader=SqliteOrderReader(readers),
-            records=SqliteRecordReader(readers),
+            reader=SqlOrderReader(readers, POSTGRES_WORDS if config.database.hosts else SQLITE_WORDS),
+            records=SqlRecordReader(readers),
             content=content,
             access=access_reads(readers),
             run_vignettes=vignette_runner(config, content),
@@ -224,7 +227,22 @@ def build_settings(config: Config, review: ReviewTable, *, port: int) -> ReviewS
     )
 
 
-def access_reads(readers: Readers) -> AccessReads:
+def open_readers(config: Config) -> Readers | PostgresReaders:
+    """Connections of our own to the journal's database, none of which can write; the caller closes them.
+
+    Raises:
+        ReviewSetupError: The database's password cannot be read.
+    """
+    if not config.database.hosts:
+        return Readers(journal_path(config.node.data_directory), vfs=None, count=READER_COUNT)
+    try:
+        place = postgres_place(config, os.environ)
+    except SecretError as error:
+        raise ReviewSetupError(str(error)) from None
+    return PostgresReaders(place, count=READER_COUNT)
+
+
+def access_reads(readers: Reads) -> AccessReads:
     """The questions about accounts and sessions, asked of the journal's SQLite file."""
 
     async def find_session(digest: bytes) -> Any:

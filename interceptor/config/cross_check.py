@@ -42,8 +42,6 @@ def cross_check(document: Mapping[str, Any]) -> Iterator[Found]:
     review = document.get("review")
     if isinstance(review, dict):
         yield from cross_check_review(review)
-        if isinstance(database, dict) and database.get("hosts"):
-            yield ("review",), "reads the journal's SQLite file: with [database] review from the command line"
     hold = document.get("hold")
     if isinstance(hold, dict):
         yield from _check_pair(("hold",), hold, HoldTable, "deadline_business_hours", "deadline_hours_max")

@@ -30,7 +30,6 @@ address = "127.0.0.1:2576"
         ('local_users = "none"', "review.local_users"),
         ('release_reasons = { "Bad Code" = "x" }', "review.release_reasons"),
         ('[review.proxy_login]\naddresses = ["10.0.0.1"]', "review.proxy_login"),
-        ('[database]\nhosts = ["db.example.org"]', "review"),
         ('[review.oidc]\nissuer = "http://login.example.org"\nclient_id = "x"', "review.oidc.issuer"),
     ],
 )

@@ -3,6 +3,8 @@
 import asyncio
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,14 +56,21 @@ async def follow(commands: list[str], folder: Path) -> list[str]:
     return printed
 
 
-async def test_a_node_with_tls_a_fhir_source_and_prometheus_rules_runs_by_the_page_alone(tmp_path: Path) -> None:
-    release = tmp_path / "release"
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a short name: the control socket stands below it, and its path has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="in-") as name:
+        yield Path(name)
+
+
+async def test_a_node_with_tls_a_fhir_source_and_prometheus_rules_runs_by_the_page_alone(short_folder: Path) -> None:
+    release = short_folder / "release"
     await follow([f"./dev release {release}"], ROOT)
     for folder in ("opt", "etc/interceptor", "var/lib/interceptor"):
-        (tmp_path / folder).mkdir(parents=True, mode=0o700)
+        (short_folder / folder).mkdir(parents=True, mode=0o700)
     async with serving(record("99999999", birth_date="1962-03-04")) as server:
         text = "\0".join(shell_blocks(PAGE))
-        commands = replaced(text, place(tmp_path, fhir=server.base_url)).split("\0")
+        commands = replaced(text, place(short_folder, fhir=server.base_url)).split("\0")
         printed = await follow(commands, release)
         asked = len(server.requests)
     version, _, checked, tried, rules = printed

@@ -13,10 +13,10 @@ from starlette.applications import Starlette
 
 from interceptor.config.review import ReviewTable
 from interceptor.config.schema import Config
+from interceptor.journal.review_links import SqlRecordReader
+from interceptor.journal.review_orders import SQLITE_WORDS, SqlOrderReader
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
-from interceptor.journal.sqlite_review import SqliteOrderReader
-from interceptor.journal.sqlite_review_record import SqliteRecordReader
 from interceptor.review.app import build_app
 from interceptor.review.credential import Passwords
 from interceptor.review.node_client import Answer, NodeClient
@@ -111,8 +111,8 @@ async def review_of(config: Config, *, provider: OidcClient | None = None, **set
         settings=replace(built, **{"is_tls": True, **settings}),
         node=NodeClient(config.control_socket),
         database=readers,
-        reader=SqliteOrderReader(readers),
-        records=SqliteRecordReader(readers),
+        reader=SqlOrderReader(readers, SQLITE_WORDS),
+        records=SqlRecordReader(readers),
         content=content,
         access=access_reads(readers),
         run_vignettes=vignette_runner(config, content),

@@ -1,18 +1,17 @@
-"""What the pages about the record read from the journal's SQLite file: the audit chain, decisions, dead letters, modes.
+"""What the pages about the record read of the journal, on either database: the audit chain, decisions, dead letters, modes.
 
-As `sqlite_review.py`: connections that cannot write, queries as constants, each with an index to stand on.
+As `review_orders.py`: connections that cannot write, queries as constants, each with an index to stand on.
 
-Failures: as `sqlite_reader.Readers`.
+Failures: as the adapters' readers.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import apsw
-
 from interceptor.journal.entry_rows import read_audit_row
 from interceptor.journal.port import AuditRow, EntryId
+from interceptor.journal.review_orders import LAST_LINK, SENT, read_sent
 from interceptor.journal.review_record import (
     AuditQuery,
     ChainCheck,
@@ -21,7 +20,7 @@ from interceptor.journal.review_record import (
     SentRecord,
     UnmappedStudy,
 )
-from interceptor.journal.sqlite_review import LAST_LINK, SENT, Database, read_sent
+from interceptor.journal.sql import Reads, SqlConnection
 from interceptor.journal.stored_form import CHAIN_START, chain_link, instant_text, read_instant, read_optional_instant
 
 DEAD = SENT + "WHERE outbox.state = 'dead' AND discarded_at IS NULL ORDER BY outbox_id LIMIT ?"
@@ -38,9 +37,9 @@ WHERE entry_id = :entry_id AND number < :before AND (:actor = '' OR actor = :act
 """
 # The words of the newest links only: a form needs no complete list, and the table may have millions.
 AUDIT_ACTORS = (
-    "SELECT DISTINCT actor FROM (SELECT actor FROM audit ORDER BY number DESC LIMIT 5000) ORDER BY actor LIMIT 200"
+    "SELECT DISTINCT actor FROM (SELECT actor FROM audit ORDER BY number DESC LIMIT 5000) AS newest ORDER BY actor LIMIT 200"
 )
-AUDIT_ACTIONS = "SELECT DISTINCT action FROM (SELECT action FROM audit ORDER BY number DESC LIMIT 5000) ORDER BY action"
+AUDIT_ACTIONS = "SELECT DISTINCT action FROM (SELECT action FROM audit ORDER BY number DESC LIMIT 5000) AS newest ORDER BY action"
 CHAIN = "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit WHERE number > ? ORDER BY number LIMIT ?"
 CHECKED = "SELECT disposition, count(*), max(decided_at) FROM decision WHERE decided_at >= ? GROUP BY disposition"
 LAST_DECISION = "SELECT max(decided_at) FROM decision"
@@ -53,10 +52,10 @@ _FIRST_TIME, _LAST_TIME = "0000", "9999"
 _BIGGEST = 2**62
 
 
-class SqliteRecordReader:
-    """`review.reading.RecordReader` on the journal's file. The methods are described there."""
+class SqlRecordReader:
+    """`review.reading.RecordReader` on either database. The methods are described there."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Reads) -> None:
         """*database* is opened and closed by its owner."""
         self._readers = database
 
@@ -86,7 +85,7 @@ class SqliteRecordReader:
     async def audit_words(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Words for the search form."""
 
-        def read(connection: apsw.Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        def read(connection: SqlConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
             actors = tuple(str(one) for (one,) in connection.execute(AUDIT_ACTORS))
             return actors, tuple(str(one) for (one,) in connection.execute(AUDIT_ACTIONS))
 
@@ -99,9 +98,9 @@ class SqliteRecordReader:
     async def checked(self, *, since: datetime) -> Checked:
         """What was decided."""
 
-        def read(connection: apsw.Connection) -> Checked:
+        def read(connection: SqlConnection) -> Checked:
             counts = {word: count for word, count, _ in connection.execute(CHECKED, (instant_text(since),))}
-            last_at: Any = connection.execute(LAST_DECISION).get
+            ((last_at,),) = connection.execute(LAST_DECISION).fetchall()
             return Checked(
                 checked_count=sum(counts.values()),
                 held_count=counts.get("hold", 0),
@@ -114,7 +113,7 @@ class SqliteRecordReader:
     async def unmapped_studies(self, *, limit: int) -> tuple[UnmappedStudy, ...]:
         """Codes that nobody mapped."""
 
-        def read(connection: apsw.Connection) -> tuple[UnmappedStudy, ...]:
+        def read(connection: SqlConnection) -> tuple[UnmappedStudy, ...]:
             rows: Any = connection.execute(UNMAPPED, (limit,))
             return tuple(
                 UnmappedStudy(code=code, name=name, order_count=count, last_at=read_instant(at))
@@ -126,7 +125,7 @@ class SqliteRecordReader:
     async def route_modes(self) -> Mapping[str, ModeRecord]:
         """Modes of run time."""
 
-        def read(connection: apsw.Connection) -> Mapping[str, ModeRecord]:
+        def read(connection: SqlConnection) -> Mapping[str, ModeRecord]:
             rows: Any = connection.execute(MODES)
             return {
                 route: ModeRecord(mode=mode, actor=actor, at=read_instant(at), reason=reason)
@@ -136,12 +135,12 @@ class SqliteRecordReader:
         return await self._readers.read(read)
 
 
-def _audit(connection: apsw.Connection, query: str, values: Any) -> tuple[AuditRow, ...]:
+def _audit(connection: SqlConnection, query: str, values: Any) -> tuple[AuditRow, ...]:
     return tuple(read_audit_row(row) for row in connection.execute(query, values))
 
 
-def _check_chain(connection: apsw.Connection, known: ChainCheck, limit: int) -> ChainCheck:
-    last_number: int = connection.execute(LAST_LINK).get
+def _check_chain(connection: SqlConnection, known: ChainCheck, limit: int) -> ChainCheck:
+    ((last_number,),) = connection.execute(LAST_LINK).fetchall()
     number, previous = known.checked_to, known.sha256 or CHAIN_START
     if known.broken_at is not None:
         return ChainCheck(checked_to=number, last_number=last_number, broken_at=known.broken_at, sha256=known.sha256)
