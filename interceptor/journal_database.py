@@ -14,6 +14,7 @@ from interceptor.journal.group_commit import CommitReport
 from interceptor.journal.port import JournalReason, JournalRefused
 from interceptor.journal.postgres import PostgresSettings, open_postgres_journal
 from interceptor.journal.postgres_connection import PostgresPlace
+from interceptor.journal.postgres_reader import PostgresReaders
 from interceptor.journal.sql_journal import SqlJournal
 
 
@@ -44,6 +45,15 @@ def postgres_place(config: Config, environment: Mapping[str, str]) -> PostgresPl
         tcp_user_timeout_seconds=table.tcp_user_timeout_seconds,
         node=config.node.name,
     )
+
+
+def open_database_readers(config: Config, *, count: int) -> PostgresReaders:
+    """Connections that cannot write, for a process beside the node; the caller closes them.
+
+    Raises:
+        SecretError: The password cannot be read.
+    """
+    return PostgresReaders(postgres_place(config, os.environ), count=count)
 
 
 @asynccontextmanager

@@ -30,13 +30,11 @@ from interceptor.config.schema import Config
 from interceptor.config.secret import SecretError, read_secret
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.journal import account_rows, api_token
-from interceptor.journal.postgres_reader import PostgresReaders
 from interceptor.journal.review_links import SqlRecordReader
 from interceptor.journal.review_orders import POSTGRES_WORDS, SQLITE_WORDS, SqlOrderReader
-from interceptor.journal.sql import Reads
+from interceptor.journal.sql import ClosableReads, Reads
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
-from interceptor.journal_database import postgres_place
 from interceptor.lifetime import first_of, running_tasks
 from interceptor.replay.vignette import read_vignettes, run_vignette
 from interceptor.review.access_desk import LINK_MINUTES
@@ -227,7 +225,7 @@ def build_settings(config: Config, review: ReviewTable, *, port: int) -> ReviewS
     )
 
 
-def open_readers(config: Config) -> Readers | PostgresReaders:
+def open_readers(config: Config) -> ClosableReads:
     """Connections of our own to the journal's database, none of which can write; the caller closes them.
 
     Raises:
@@ -235,11 +233,13 @@ def open_readers(config: Config) -> Readers | PostgresReaders:
     """
     if not config.database.hosts:
         return Readers(journal_path(config.node.data_directory), vfs=None, count=READER_COUNT)
+    # PostgreSQL's driver is an extra: a node with a SQLite file has none.
+    from interceptor.journal_database import open_database_readers
+
     try:
-        place = postgres_place(config, os.environ)
+        return open_database_readers(config, count=READER_COUNT)
     except SecretError as error:
         raise ReviewSetupError(str(error)) from None
-    return PostgresReaders(place, count=READER_COUNT)
 
 
 def access_reads(readers: Reads) -> AccessReads:

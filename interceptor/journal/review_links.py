@@ -36,10 +36,10 @@ WHERE entry_id = :entry_id AND number < :before AND (:actor = '' OR actor = :act
     AND at >= :since AND at <= :until ORDER BY number DESC LIMIT :limit
 """
 # The words of the newest links only: a form needs no complete list, and the table may have millions.
-AUDIT_ACTORS = (
-    "SELECT DISTINCT actor FROM (SELECT actor FROM audit ORDER BY number DESC LIMIT 5000) AS newest ORDER BY actor LIMIT 200"
+AUDIT_ACTORS = "SELECT DISTINCT actor FROM (SELECT actor FROM audit ORDER BY number DESC LIMIT 5000) AS newest ORDER BY actor LIMIT 200"
+AUDIT_ACTIONS = (
+    "SELECT DISTINCT action FROM (SELECT action FROM audit ORDER BY number DESC LIMIT 5000) AS newest ORDER BY action"
 )
-AUDIT_ACTIONS = "SELECT DISTINCT action FROM (SELECT action FROM audit ORDER BY number DESC LIMIT 5000) AS newest ORDER BY action"
 CHAIN = "SELECT number, at, actor, action, entry_id, detail, sha256 FROM audit WHERE number > ? ORDER BY number LIMIT ?"
 CHECKED = "SELECT disposition, count(*), max(decided_at) FROM decision WHERE decided_at >= ? GROUP BY disposition"
 LAST_DECISION = "SELECT max(decided_at) FROM decision"

@@ -47,6 +47,14 @@ class Reads(Protocol):
         ...
 
 
+class ClosableReads(Reads, Protocol):
+    """Readers that whoever opened them closes."""
+
+    async def close(self) -> None:
+        """Wait for reads that have begun, then close."""
+        ...
+
+
 class RolledBack(Exception):  # noqa: N818 - a signal with a value, not an error
     """Raised by a caller's work: undo what it wrote, and return *outcome* to the caller."""
 
