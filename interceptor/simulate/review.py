@@ -30,6 +30,8 @@ async def make_reviewer(control_socket: Path, *, address: str) -> str:
     Raises:
         ControlError: The node is not there, or has the account already.
     """
+    # The demo reviews from its first second: the pages' own sign of life comes when their process is up.
+    await request_async(control_socket, "review_heartbeat")
     roles = sorted(Role)
     await request_async(
         control_socket, "account_add", account=ACCOUNT, display_name="Demo reviewer", roles=roles, actor="demo"

@@ -91,7 +91,7 @@ async def record_all(registry: SqliteRegistry, statements: Iterable[Statement]) 
 
 _DUMP = (
     """SELECT value, authority, type, birth_date, birth_said_at, sex, sex_said_at FROM patient_identifier""",
-    """SELECT min(a.value, b.value), max(a.value, b.value), linked_from, linked_at, unlinked_at,
+    """SELECT CASE WHEN a.value < b.value THEN a.value ELSE b.value END, CASE WHEN a.value < b.value THEN b.value ELSE a.value END, linked_from, linked_at, unlinked_at,
          CASE WHEN a.value < b.value THEN first_given_up_at ELSE second_given_up_at END,
          CASE WHEN a.value < b.value THEN second_given_up_at ELSE first_given_up_at END
        FROM patient_link JOIN patient_identifier a ON a.identifier_id = first_id
