@@ -165,7 +165,8 @@ async def test_whatever_the_server_does_orders_flow_and_say_so(tmp_path: Path, f
         # One question of each patient, each of at most four requests with one of them tried twice.
         assert len(site.fhir.requests) <= 20 * 5
         if fault in (Fault.SERVER_ERROR, Fault.UNAVAILABLE, Fault.OUTCOME, Fault.NOT_JSON, Fault.RATE_LIMITED):
-            assert len(site.fhir.requests) <= 10, "the breaker opens after five failures"
+            # Five failures, each tried twice, open the breaker; a question or two may be under way by then.
+            assert len(site.fhir.requests) <= 14, "the breaker opens after five failures"
             assert "source_lost" in site.events.names()
             assert [reason.value for reason in site.node.health.degraded] == ["lookup_fails"]
 
