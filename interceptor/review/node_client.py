@@ -6,7 +6,9 @@ missing) or `NodeAway`. Pages show the last as a bar and go on with what the dat
 Failures: none is raised but a wrong use of this module.
 """
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from interceptor.control.client import request_async
 from interceptor.control.protocol import ControlError
 
+STATUS_SECONDS = 1.0
+"""How old the node's word about itself may be on a page."""
 _AWAY_CODES = frozenset({"not_running", "timed_out", "connection_lost", "bad_answer"})
 _UNKNOWN_OUTCOME = frozenset({"timed_out", "connection_lost", "bad_answer"})
 
@@ -56,10 +60,24 @@ Reply = Answer | Refusal | NodeAway
 class NodeClient:
     """Gives commands to the node behind one control socket."""
 
-    def __init__(self, control_socket: Path, *, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self, control_socket: Path, *, timeout_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """*timeout_seconds*: how long one command may take, unless the call says otherwise."""
         self._control_socket = control_socket
         self._timeout_seconds = timeout_seconds
+        self._monotonic = monotonic
+        self._asking = asyncio.Lock()
+        self._status: Reply | None = None
+        self._status_until = 0.0
+
+    async def status(self) -> Reply:
+        """What the node says of itself, at most a second old: however many pages want to know, the node is asked once."""
+        async with self._asking:
+            if self._status is None or self._monotonic() >= self._status_until:
+                self._status = await self.ask("status", timeout_seconds=STATUS_SECONDS)
+                self._status_until = self._monotonic() + STATUS_SECONDS
+            return self._status
 
     async def ask(self, command: str, *, timeout_seconds: float | None = None, **arguments: object) -> Reply:
         """Give *command* and wait for what becomes of it. Arguments that are None are left out.

@@ -30,7 +30,7 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
         return live.answer(request, lambda changed: _list_events(parts, person, query, changed))
 
     async def bars(request: Request) -> Response:
-        state = node_state(await parts.node.ask("status", timeout_seconds=1.0))
+        state = node_state(await parts.node.status())
         return render(parts, request, "_bars.html", problems=problems(state, parts.now()))
 
     return (

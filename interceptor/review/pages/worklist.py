@@ -169,7 +169,7 @@ async def _show(
     person, now = request.state.person, parts.now()
     mark = await parts.reader.mark()
     lists = await read_lists(parts, person.name)
-    state = node_state(await parts.node.ask("status", timeout_seconds=1.0))
+    state = node_state(await parts.node.status())
     of_tab = lists.rows[query.tab]
     chosen = select(of_tab, query.facets)
     shown = page_of(chosen, query)
