@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from interceptor.atna import cursor
 from interceptor.atna.message import AuditSource, OrderObject, build_audit_message
 from interceptor.atna.syslog import SyslogConnection, build_syslog_message
+from interceptor.journal import export_rows as cursor
 from interceptor.journal.port import AuditRow, Journal, JournalUnavailable
 from interceptor.journal.side_tables import SideTables
 from interceptor.telemetry.events import EventLog

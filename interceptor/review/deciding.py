@@ -12,17 +12,7 @@ from starlette.datastructures import FormData
 from interceptor.review.byte_diff import MessageDiff, message_diff
 from interceptor.review.node_client import Answer, Reply
 from interceptor.review.parts import ReviewSettings
-
-COMMENT_LENGTH_MAX = 400
-OTHER_REASON = "other"
-"""The coded reason that needs words (config/review.py)."""
-AUTHORITIES: Mapping[str, str] = {
-    "verbal_order": "Verbal order, read back",
-    "protocol": "Protocol of the department",
-    "design_change": "The orderer changed the order with me",
-    "clear_error": "Clear error of order entry",
-}
-"""On whose word a reviewer changes a procedure."""
+from interceptor.review.reason import AUTHORITIES, OTHER, REASON_SIZE_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +37,7 @@ class DecisionForm:
         """What is missing, as a sentence; None when nothing is."""
         if verb in ("release", "return") and not self.code:
             return "Choose a reason."
-        if self.code == OTHER_REASON and not self.comment:
+        if self.code == OTHER and not self.comment:
             return 'The reason "other" needs words.'
         if verb == "comment" and not self.comment:
             return "There is no comment to write."
@@ -95,7 +85,7 @@ def read_form(form: FormData | Mapping[str, object], settings: ReviewSettings) -
         version=_number(form, "version"),
         code=code if code in texts else "",
         text=texts.get(code, ""),
-        comment=_field(form, "comment", COMMENT_LENGTH_MAX),
+        comment=_field(form, "comment", REASON_SIZE_MAX),
         authority=_field(form, "authority"),
         protocol_number=_field(form, "protocol_number"),
         has_read_back=_field(form, "read_back") == "yes",

@@ -12,6 +12,13 @@ from interceptor.control.protocol import ControlError
 OTHER = "other"
 """The code that says nothing by itself and needs a text."""
 REASON_SIZE_MAX = 400
+AUTHORITIES: Mapping[str, str] = {
+    "verbal_order": "Verbal order, read back",
+    "protocol": "Protocol of the department",
+    "design_change": "The orderer changed the order with me",
+    "clear_error": "Clear error of order entry",
+}
+"""On whose word a reviewer changes the procedure of an order."""
 
 
 def read_reason(arguments: Mapping[str, Any], coded: Mapping[str, str], *, is_required: bool) -> tuple[str, str]:

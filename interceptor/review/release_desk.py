@@ -27,19 +27,12 @@ from interceptor.message.splice import SpliceError
 from interceptor.review.access_desk import Tables, text_of
 from interceptor.review.desk import Desk, DeskParts, Handler, actor_argument, telling_of_the_journal, with_reason_code
 from interceptor.review.difference import difference_json
-from interceptor.review.reason import read_reason
+from interceptor.review.reason import AUTHORITIES, read_reason
 from interceptor.telemetry.events import ORDER_RELEASED, EventLog
 
 INTERVAL_SECONDS = 0.25
 _BEFORE_DEADLINE_SECONDS = 2.0
 """A release that is planned must leave as one: before the timer releases the order unreviewed."""
-AUTHORITIES: Mapping[str, str] = {
-    "verbal_order": "Verbal order, read back",
-    "protocol": "Protocol",
-    "design_change": "Change within the design of the study",
-    "clear_error": "Clear error in the order",
-}
-"""By what right a reviewer changes the procedure of an order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

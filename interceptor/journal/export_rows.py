@@ -6,8 +6,8 @@ Of several nodes on one database one exports at a time: whoever holds the row, f
 from dataclasses import dataclass
 from datetime import datetime
 
-from interceptor.evidence.registry_fold import microseconds
 from interceptor.journal.sql import SqlConnection
+from interceptor.journal.stored_form import microseconds
 
 SINK = "atna"
 
