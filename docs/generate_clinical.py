@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from interceptor.config.mappings import find_mappings
-from interceptor.decision.policy_document import Give, PolicyDocument, Reason, Row
+from interceptor.decision.policy_document import Give, PolicyDocument, Reason, Row, Source
 from interceptor.decision.policy_reader import read_policy
 from interceptor.replay.vignette import Verdicts, Vignette, read_vignettes
 
@@ -38,6 +38,11 @@ def build_pages() -> dict[str, str]:
 
 def _page(title: str, *parts: str) -> str:
     return "\n\n".join((f"# {title}", f"<!-- {GENERATED} -->", *filter(None, parts))) + "\n"
+
+
+def _linked(source: Source) -> str:
+    """The source's title, as a link where it has an address."""
+    return f"[{source.title}]({source.url})" if source.url else source.title
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -122,7 +127,7 @@ def _policy_page(document: PolicyDocument) -> str:
         _table(
             ("source", "edition", "page", "read", "what it is worth"),
             (
-                (f"**{source.name}**: {source.title}", source.edition, source.page, source.read, source.worth)
+                (f"**{source.name}**: {_linked(source)}", source.edition, source.page, source.read, source.worth)
                 for source in document.sources
             ),
         ),
@@ -228,7 +233,7 @@ def _reason_page(reason: Reason, document: PolicyDocument, vignettes: Sequence[V
         ),
         "## Ground" if rows else "",
         "\n".join(
-            f"- {sources[name].title}, {sources[name].edition} (read {sources[name].read}). {sources[name].worth}"
+            f"- {_linked(sources[name])}, {sources[name].edition} (read {sources[name].read}). {sources[name].worth}"
             for name in dict.fromkeys(row.source for row in rows)
         ),
         "## Vignettes",

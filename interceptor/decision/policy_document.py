@@ -16,7 +16,11 @@ without graded evidence; `safety` is a rule against harm by the interceptor itse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a row's claim was read: title, edition, page, the day and way it was read, and what it is worth."""
+    """Where a row's claim was read: title, edition, page, the day and way it was read, and what it is worth.
+
+    Attributes:
+        url: Where a reader finds it, an https address; "" for what has none.
+    """
 
     name: str
     title: str
@@ -24,6 +28,7 @@ class Source:
     page: str
     read: str
     worth: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,8 +119,11 @@ class _Reader:
     def _source(self, name: str, table: Mapping[str, Any]) -> Source:
         path = ("source", name)
         keys = ("title", "edition", "page", "read", "worth")
-        self._unknown_keys(path, table, set(keys))
-        return Source(name=name, **{key: self._text(path, table, key) for key in keys})
+        self._unknown_keys(path, table, {*keys, "url"})
+        url = self._text(path, table, "url", default="")
+        if url and not url.startswith("https://"):
+            self.problem(path, "url", "is not an https address")
+        return Source(name=name, url=url, **{key: self._text(path, table, key) for key in keys})
 
     def _switch(self, name: str, table: Mapping[str, Any]) -> Switch:
         path = ("switch", name)

@@ -26,6 +26,7 @@ class RowView:
     disposition: str
     gives: tuple[tuple[str, str], ...]
     source: str
+    source_url: str
     strength: str
 
 
@@ -46,6 +47,7 @@ def _row_view(row: Row, policy: Policy) -> RowView:
         disposition=verb,
         gives=tuple(_gives(row, policy)),
         source=f"{source.title} ({source.edition})" if source else row.source,
+        source_url=source.url if source else "",
         strength=row.strength,
     )
 

@@ -125,6 +125,7 @@ def test_the_small_policy_is_right() -> None:
         ("Part of a spine.", "There is no cancer.", "says 'no cancer', which no message may say"),
         ("Part of a spine.", "Part of a spine \u2013 only.", "is not plain ASCII"),
         ("Part of a spine.", "Part of {spine}.", "unknown placeholder 'spine'"),
+        ('worth = "None."', 'worth = "None."\nurl = "javascript:1"', "source.us.url: is not an https address"),
         ("format = 1", "format = 2", "is not 1, the only format"),
         ("regional_mr = ", "regionel_mr = ", "unknown procedure class"),
         ("[profile.default]", "[profile.usual]", "there is no profile 'default'"),
