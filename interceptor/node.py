@@ -54,6 +54,7 @@ from interceptor.listener import Listener, drain, listen, listen_feed, watch_ope
 from interceptor.node_parts import InForce, NodeParts, build_metrics, start_line_security, tell_start, utc_now
 from interceptor.recovery import load_custody, load_modes, pause_if_restored
 from interceptor.reload import Reloader
+from interceptor.review.escalation import Escalation, EscalationParts
 from interceptor.review.registry_desk import RegistryDesk
 from interceptor.route import Route, end_of_wait
 from interceptor.routing import Routing, RoutingParts, would_be_held_now
@@ -194,7 +195,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
         **build_commands(
             parts, custody, routes, plugged.modes, destinations=destinations, wake=wake, nodes=cluster.status
         ),
-        **line_commands(parts, routes, plugged.modes, destinations, couriers),
+        **line_commands(parts, routes, plugged.modes, destinations, couriers, nodes=cluster.status),
         **RegistryDesk(plugged.registry, now=utc_now).handlers(),
         **plugged.evidence.handlers(),
         **webhook_commands(parts),
@@ -287,6 +288,10 @@ async def _run_watches(
         hand_over=lambda message: couriers[message.destination].hand_over(message),
     )
     parts.run(timer.run(), name="hold-timer")
+    escalation = EscalationParts(
+        orders=custody.index.orders, tables=parts.journal.side_tables, now=utc_now, log=parts.log
+    )
+    parts.run(Escalation(escalation).run(), name="escalation")
     parts.run(watch_loop(health=parts.health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")
     if interval_seconds := parts.config.synthetic.interval_seconds:
         synthetic = run_synthetic(

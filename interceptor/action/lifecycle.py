@@ -87,10 +87,6 @@ class LifecycleEvent(StrEnum):
     """A person had a dead order sent again."""
     DISCARDED = "discarded"
     """A person gave a dead order up."""
-    CLAIMED = "claimed"
-    """A reviewer took it to look at, or gave it back."""
-    ESCALATED = "escalated"
-    """Part of the time to its deadline is gone; more people were told."""
     COMMENTED = "commented"
     """Somebody wrote a comment."""
 
@@ -182,7 +178,6 @@ _WAITING: Mapping[tuple[OrderState, LifecycleEvent], Transition] = {
     (_P, _E.OVERRIDDEN): Transition(_Q, "S-OVERRIDE", _S.ORDER_WITH_NOTE, RELEASED_BY_FILLER),
     (_P, _E.DEADLINE_PASSED): Transition(_Q, "S-DEADLINE", _S.ORDER_WITH_NOTE, RELEASED_BY_FILLER),
     (_P, _E.PATIENT_MERGED): Transition(_P, "S-MERGED"),
-    (_P, _E.CLAIMED): Transition(_P, "S-CLAIMED"),
     (_P, _E.COMMENTED): Transition(_P, "S-COMMENTED"),
     # Held: waiting for a person or a timer.
     (_H, _E.CANCELLED): Transition(_WITHDRAWN, "S-CANCELLED", _S.NOTHING, CANCELLED_AS_REQUESTED),
@@ -202,8 +197,6 @@ _WAITING: Mapping[tuple[OrderState, LifecycleEvent], Transition] = {
     (_H, _E.OVERRIDDEN): Transition(_Q, "S-OVERRIDE", _S.ORDER_WITH_NOTE, RELEASED_BY_FILLER),
     (_H, _E.DEADLINE_PASSED): Transition(_Q, "S-DEADLINE", _S.ORDER_WITH_NOTE, RELEASED_BY_FILLER),
     (_H, _E.PATIENT_MERGED): Transition(_H, "S-MERGED"),
-    (_H, _E.CLAIMED): Transition(_H, "S-CLAIMED"),
-    (_H, _E.ESCALATED): Transition(_H, "S-ESCALATED"),
     (_H, _E.COMMENTED): Transition(_H, "S-COMMENTED"),
 }
 

@@ -44,8 +44,6 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         LifecycleEvent.REFUSED: "Refused by the filler",
         LifecycleEvent.REQUEUED: "Sent again",
         LifecycleEvent.DISCARDED: "Given up",
-        LifecycleEvent.CLAIMED: "Claim changed",
-        LifecycleEvent.ESCALATED: "Escalated",
         LifecycleEvent.COMMENTED: "Comment",
     }
 )

@@ -142,6 +142,9 @@ ORDER_ESCALATED = warning(
 )
 
 # Orders in custody.
+ORDER_WAITS_LONG = warning(
+    "order_waits_long", "So much of an order's time has passed, and nobody has decided it.", "entry", "percent"
+)
 ORDER_HELD = info(
     "order_held", "An order waits for a reviewer.", "route", "entry", "reason", "priority", "deadline_seconds"
 )

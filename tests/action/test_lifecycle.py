@@ -41,7 +41,6 @@ parked returned_to_orderer    returned  NOTHING                  OC/CA S-RETURNE
 parked overridden             queued    ORDER_WITH_NOTE          OE/IP S-OVERRIDE
 parked deadline_passed        queued    ORDER_WITH_NOTE          OE/IP S-DEADLINE
 parked patient_merged         parked    NOTHING                  -     S-MERGED
-parked claimed                parked    NOTHING                  -     S-CLAIMED
 parked commented              parked    NOTHING                  -     S-COMMENTED
 held   cancelled              withdrawn NOTHING                  CR/CA S-CANCELLED
 held   changed                held      NOTHING                  OH/HD S-CHANGED
@@ -60,8 +59,6 @@ held   returned_to_orderer    returned  NOTHING                  OC/CA S-RETURNE
 held   overridden             queued    ORDER_WITH_NOTE          OE/IP S-OVERRIDE
 held   deadline_passed        queued    ORDER_WITH_NOTE          OE/IP S-DEADLINE
 held   patient_merged         held      NOTHING                  -     S-MERGED
-held   claimed                held      NOTHING                  -     S-CLAIMED
-held   escalated              held      NOTHING                  -     S-ESCALATED
 held   commented              held      NOTHING                  -     S-COMMENTED
 queued cancelled              queued    MESSAGE_AFTER_ORDER      -     S-FOLLOWED
 queued changed                queued    MESSAGE_AFTER_ORDER      -     S-FOLLOWED
