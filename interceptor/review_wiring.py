@@ -8,6 +8,7 @@ Failures: an address, a certificate or a secret that cannot be used stops the st
 """
 
 import asyncio
+import logging
 import os
 import signal
 import ssl
@@ -21,6 +22,7 @@ from typing import Any
 
 import httpx2
 from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp
 
 from interceptor.config.address import Address
 from interceptor.config.cds_table import CdsTable
@@ -36,6 +38,7 @@ from interceptor.journal.sql import ClosableReads, Reads
 from interceptor.journal.sqlite import journal_path
 from interceptor.journal.sqlite_reader import Readers
 from interceptor.lifetime import first_of, running_tasks
+from interceptor.line_security import find_plain_places
 from interceptor.replay.vignette import read_vignettes, run_vignette
 from interceptor.review.access_desk import LINK_MINUTES
 from interceptor.review.api.app import build_api
@@ -45,6 +48,7 @@ from interceptor.review.cds_client import CdsClient, ClientCheck, KeySetError, r
 from interceptor.review.cds_routes import PATH as CDS_PATH
 from interceptor.review.cds_routes import CdsRoutes
 from interceptor.review.credential import Passwords
+from interceptor.review.failure_log import FailureLog
 from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.oidc import OidcClient, OidcSettings
 from interceptor.review.parts import AccessReads, ProxyLogin, ReviewParts, ReviewSettings
@@ -74,8 +78,8 @@ class ReviewPages:
 
 
 @asynccontextmanager
-async def running_review(config: Config) -> AsyncIterator[ReviewPages]:
-    """Serve the review pages for the length of the block; leaving it drains.
+async def running_review(config: Config, *, log: EventLog | None = None) -> AsyncIterator[ReviewPages]:
+    """Serve the review pages for the length of the block; leaving it drains. *log* is told of pages that fail.
 
     Raises:
         ReviewSetupError: There is no [review] table, or a secret cannot be read.
@@ -107,7 +111,9 @@ async def running_review(config: Config) -> AsyncIterator[ReviewPages]:
             provider=await _provider(review, stack, origin=_origins(review, port=port)[0]),
         )
         activity = SessionActivity()
-        app = build_app(parts, activity=activity, mounts=build_mounts(config, parts))
+        app: ASGIApp = build_app(parts, activity=activity, mounts=build_mounts(config, parts))
+        if log is not None:
+            app = FailureLog(app, log)
         can_others_decide = review.oidc is not None or review.proxy_login is not None
         await stack.enter_async_context(serving(app, listener, tls=_tls(review), stopping=parts.stopping))
         await stack.enter_async_context(living(parts, activity, can_others_decide=can_others_decide))
@@ -129,7 +135,10 @@ async def run_review(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     be_polite()
-    async with running_review(config) as pages, running_tasks() as tasks:
+    # The server's own words, for which our log has no event: a request that is no HTTP, too many connections.
+    logging.getLogger("uvicorn").propagate = False
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+    async with running_review(config, log=log) as pages, running_tasks() as tasks:
         log.event(REVIEW_STARTED, pid=os.getpid())
         tasks.start(_tell_first_link(pages, tell), name="first-link")
         tasks.start(beat(heartbeat_teller()), name="beat")
@@ -221,6 +230,7 @@ def build_settings(config: Config, review: ReviewTable, *, port: int) -> ReviewS
         complete_spine_code=review.complete_spine_code,
         routes=tuple(config.route),
         banner=review.banner,
+        plain_text=tuple(find_plain_places(config)),
         proxy_login=_proxy_login(review.proxy_login) if review.proxy_login is not None else None,
     )
 

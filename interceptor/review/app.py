@@ -29,6 +29,7 @@ from interceptor.review.pages import (
     history,
     lines,
     message,
+    missed,
     order,
     policy,
     traffic,
@@ -46,6 +47,7 @@ PAGES: Final[tuple[RouteBuilder, ...]] = (
     worklist.routes,
     order.routes,
     message.routes,
+    missed.routes,
     history.routes,
     dead_letters.routes,
     lines.routes,
@@ -81,7 +83,7 @@ def build_app(parts: ReviewParts, *, activity: SessionActivity, mounts: Sequence
             Middleware(BodyLimit),
             Middleware(SessionMiddleware, parts=parts, activity=activity),
         ],
-        exception_handlers={JournalError: _unreadable, 500: _failed},
+        exception_handlers={JournalError: _unreadable, 500: page_failed},
     )
 
 
@@ -97,7 +99,7 @@ async def _unreadable(request: Request, error: Exception) -> Response:
     return PlainTextResponse("The journal cannot be read just now. Try again in a moment.\n", status_code=503)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def page_failed(request: Request, error: Exception) -> Response:
     """A fault of our own: told without content."""
     del request, error
     return PlainTextResponse("Something went wrong on our side; the log says where.\n", status_code=500)

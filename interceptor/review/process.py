@@ -26,6 +26,7 @@ from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.parts import ReviewParts
 from interceptor.review.rights import DECIDING_ROLES
 from interceptor.review.session import SessionActivity
+from interceptor.review.slow_client import TimedHttp
 from interceptor.review.tally import ReviewTally
 
 HEARTBEAT_SECONDS: Final = 10.0
@@ -91,6 +92,7 @@ async def serving(
     """
     config = uvicorn.Config(
         app,
+        http=TimedHttp,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -17,6 +17,13 @@ HANDOVER_FAILED = error(
 )
 HANDOVER_ASKED = info("handover_asked", "A fresh node is ready to take over: this one drains.", "listeners")
 REVIEW_STARTED = info("review_started", "The review pages are served.", "pid")
+PAGE_FAILED = error(
+    "page_failed",
+    "A page or an answer of the API failed by our own fault; the person saw an error.",
+    "error",
+    "reason",
+    "where",
+)
 REVIEW_STOPPED = info("review_stopped", "The review process ended in order.")
 CONFIG_RELOADED = info(
     "config_reloaded",
