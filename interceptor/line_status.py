@@ -1,12 +1,13 @@
 """How the lines of a running node stand, and the commands of people on them: the node's side of `review/line_desk.py`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from interceptor.delivery.courier import Courier
 from interceptor.delivery.destination import Destination
 from interceptor.journal.route_mode import RouteModes
+from interceptor.line_security import find_plain_places
 from interceptor.node_parts import NodeParts, utc_now
 from interceptor.review.desk import Handler
 from interceptor.review.line_desk import LineDesk, LineParts
@@ -20,14 +21,18 @@ def line_commands(
     modes: RouteModes,
     destinations: Mapping[str, Destination],
     couriers: Mapping[str, Courier],
+    *,
+    nodes: Callable[[], list[Mapping[str, object]]],
 ) -> dict[str, Handler]:
-    """The commands on lines, by name."""
+    """The commands on lines, by name. *nodes* tells of the nodes on this journal; of none where there is but this one."""
 
     def describe() -> Mapping[str, object]:
         return {
             "node": parts.config.node.name,
             "ready": parts.health.readiness().ok,
             "degraded": sorted(parts.health.degraded),
+            "plain_text": list(find_plain_places(parts.config)),
+            "nodes": nodes(),
             "routes": {name: _route(parts, name, route, modes) for name, route in routes.items()},
             "destinations": {
                 name: _destination(parts, name, one, couriers[name]) for name, one in destinations.items()

@@ -61,7 +61,8 @@ from interceptor.telemetry.health import DegradedReason, Health
 from interceptor.telemetry.metrics import Metrics, SourceMetrics
 from interceptor.telemetry.redaction import describe_error
 
-LIST_COUNT_MAX = 1000
+MISSED_COUNT_MAX = 1000
+"""Missed holds in one answer: more than anybody reads at once, and a bound on what one command costs."""
 _REFUSED = frozenset({FhirReason.WRONG_PATIENT, FhirReason.AMBIGUOUS_PATIENT, FhirReason.OFF_ORIGIN} | OF_THE_RECORD)
 _NOBODY_ANSWERS = PatientEvidence(lookup=LookupStatus.FAILED)
 
@@ -334,7 +335,7 @@ class Evidence:
     async def _list_missed(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         del arguments
         try:
-            found = await self.retrospective.missed(limit=LIST_COUNT_MAX)
+            found = await self.retrospective.missed(limit=MISSED_COUNT_MAX)
         except JournalUnavailable as error:
             raise ControlError("journal_unavailable", f"nothing can be read: the journal is {error.reason}") from error
         return {"missed": [missed_json(one) for one in found]}

@@ -30,7 +30,16 @@ _NAME_SIZE_MAX = 64
 _TEXT_SIZE_MAX = 400
 _METHODS = frozenset({"password", "oidc"})
 _NOTED_ACTIONS = frozenset(
-    {"access_refused", "login_failed", "proxy_login", "order_opened", "message_opened", "list_exported", "cds_feedback"}
+    {
+        "access_refused",
+        "login_failed",
+        "proxy_login",
+        "order_opened",
+        "message_opened",
+        "missed_opened",
+        "list_exported",
+        "cds_feedback",
+    }
 )
 """What the review process may have written to the audit chain as it happened there."""
 

@@ -6,6 +6,7 @@ site's list; "other" needs words.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.datastructures import FormData
 
@@ -75,6 +76,12 @@ class DecisionForm:
             case _:
                 pass
         return given
+
+    def preview_arguments(self) -> dict[str, Any]:
+        """What the node is asked for a preview: a change where the form is that of a change, else a release."""
+        if self.authority:
+            return {"action": "change"} | {k: v for k, v in self.arguments("change").items() if k != "version"}
+        return {"reason_code": self.code or None, "reason": self.comment or None}
 
 
 def read_form(form: FormData | Mapping[str, object], settings: ReviewSettings) -> DecisionForm:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from interceptor.review.parts import ReviewParts
 from interceptor.review.person import Person
-from interceptor.review.rights import Action
+from interceptor.review.rights import GLASS_ACTIONS, Action
 from interceptor.review.security import SAFE_METHODS, comes_from_elsewhere, is_own_request
 from interceptor.review.session import SessionActivity
 from interceptor.review.tally import PUBLIC
@@ -116,7 +116,7 @@ class Guard:
         await self._parts.node.ask("access_note", action="access_refused", actor=actor, detail=detail)
         if wants_json(request):
             return JSONResponse({"title": "Not allowed", "status": 403, "refused": refused}, status_code=403)
-        context = {"person": person, "refused": refused}
+        context = {"person": person, "refused": refused, "glass_actions": GLASS_ACTIONS}
         return self._parts.templates.TemplateResponse(request, "refused.html", context, status_code=403)
 
     def _ask_to_log_in(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ from interceptor.review.node_client import Answer, NodeAway, Reply
 from interceptor.review.oidc import LoginAttempt, OidcFailure
 from interceptor.review.parts import ReviewParts
 from interceptor.review.person import Person
+from interceptor.review.rendering import NAVIGATION
 from interceptor.review.rights import Action
 from interceptor.review.security import SESSION_COOKIE
 from interceptor.review.session import client_address
@@ -28,6 +29,8 @@ from interceptor.review.throttle import Throttle
 
 ATTEMPT_COOKIE = "__Host-login"
 """Binds a login at the identity provider to the browser that began it."""
+START = "/start"
+"""Where a login without another aim leads to."""
 _ATTEMPTS_MAX = 1000
 _ATTEMPT_SECONDS = 600.0
 _REFUSED = "This name, password or code is not right."
@@ -43,6 +46,7 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
         guard.public("/login/link/{secret}", pages.use_link, methods=("POST",), name="use_link"),
         guard.public("/login/provider", provider.begin, name="login_provider"),
         guard.public("/login/answer", provider.end, name="login_answer"),
+        guard.route("/start", pages.start, action=Action.OWN_ACCOUNT, name="start"),
         guard.route("/logout", pages.log_out, action=Action.OWN_ACCOUNT, methods=("POST",), name="logout"),
         guard.route("/glass", pages.show_glass, action=Action.BREAK_GLASS, name="glass"),
         guard.route("/glass", pages.break_glass, action=Action.BREAK_GLASS, methods=("POST",), name="break_glass"),
@@ -106,7 +110,13 @@ class LoginPages:
             self._parts.tally.login("refused")
             return refused(self._parts, request, reply)
         self._parts.tally.login("link")
-        return with_session(RedirectResponse("/", status_code=303), str(reply.result["secret"]))
+        return with_session(RedirectResponse(START, status_code=303), str(reply.result["secret"]))
+
+    async def start(self, request: Request) -> Response:
+        """Lead to the first page that this person may see: not everybody works with the list."""
+        person: Person = request.state.person
+        places = (address for address, _, action in NAVIGATION if person.can(action))
+        return RedirectResponse(next(places, "/account"), status_code=303)
 
     async def log_out(self, request: Request) -> Response:
         """End the session, here and in the browser."""
@@ -133,7 +143,7 @@ class LoginPages:
         )
         if not isinstance(reply, Answer):
             return refused(self._parts, request, reply)
-        return RedirectResponse("/", status_code=303)
+        return RedirectResponse(START, status_code=303)
 
     def _may_come_in(self, account: Account) -> bool:
         """Whether accounts of ours are taken: all, those for emergencies, or none."""
@@ -223,7 +233,7 @@ _PROVIDER_SENTENCES = {
 
 
 def login_page(
-    parts: ReviewParts, request: Request, *, problem: str = "", target: str = "/", status_code: int = 200
+    parts: ReviewParts, request: Request, *, problem: str = "", target: str = START, status_code: int = 200
 ) -> Response:
     """The login page, with what went wrong before."""
     context = {"next": target, "has_provider": parts.provider is not None}
@@ -252,10 +262,10 @@ def without_session(answer: Response) -> Response:
 
 
 def safe_target(target: str) -> str:
-    """Where to go after the login: a path of ours, "/" for anything else."""
+    """Where to go after the login: a path of ours, `START` for anything else."""
     parts = urlsplit(target)
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return target if is_ours and len(target) <= 2000 and target.isprintable() else "/"
+    return target if is_ours and target != "/" and len(target) <= 2000 and target.isprintable() else START
 
 
 def _step_of(account: Account, code: str, parts: ReviewParts) -> int | None:

@@ -72,10 +72,10 @@ class NodeClient:
         self._status_until = 0.0
 
     async def status(self) -> Reply:
-        """What the node says of itself, at most a second old: however many pages want to know, the node is asked once."""
+        """How the node and its lines stand (`lines`), at most a second old: however many pages want to know, it is asked once."""
         async with self._asking:
             if self._status is None or self._monotonic() >= self._status_until:
-                self._status = await self.ask("status", timeout_seconds=STATUS_SECONDS)
+                self._status = await self.ask("lines", timeout_seconds=STATUS_SECONDS)
                 self._status_until = self._monotonic() + STATUS_SECONDS
             return self._status
 

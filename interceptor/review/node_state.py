@@ -1,4 +1,4 @@
-"""How the node and its lines stand, from its answer to `status`, for bars and the routes page. Pure."""
+"""How the node and its lines stand, from its answer to `lines`, for bars and the routes page. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class NodeState:
 
 
 def node_state(reply: Reply) -> NodeState:
-    """What a reply to `status` says."""
+    """What a reply to `lines` says."""
     if isinstance(reply, Answer):
         return NodeState(is_away=False, message="", status=reply.result)
     return NodeState(is_away=True, message=reply.message, status={})
@@ -41,7 +41,12 @@ def problems(state: NodeState, now: datetime) -> Sequence[str]:
         )
     found = []
     for name, route in state.part("routes").items():
-        at = read_time(route.get("last_message_at")) if isinstance(route, Mapping) else None
+        if not isinstance(route, Mapping):
+            continue
+        if route.get("mode") == "enforce" and route.get("not_holding"):
+            why = str(route["not_holding"]).replace("_", " ")
+            found.append(f"Route {name} holds nothing now ({why}): orders that would be held leave with a note.")
+        at = read_time(route.get("last_message_at"))
         if at is not None and now - at > FEED_SILENT_AFTER:
             found.append(f"No message on route {name} since {at:%Y-%m-%d %H:%M} UTC ({words.ago_words(at, now)}).")
     for name, destination in state.part("destinations").items():

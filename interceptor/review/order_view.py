@@ -59,6 +59,7 @@ class ReasonView:
     source_title: str
     source_edition: str
     source_worth: str
+    source_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,7 @@ def _reason(code: str, sentence: str, policy: Policy) -> ReasonView:
         source_title=source.title if source else "",
         source_edition=source.edition if source else "",
         source_worth=source.worth if source else "",
+        source_url=source.url if source else "",
     )
 
 
@@ -311,12 +313,25 @@ _TOLD_DETAILS = ("comment", "reason", "authority", "until")
 _OTHER_ACTIONS: Mapping[str, str] = {
     "order_opened": "Opened",
     "message_opened": "Message opened",
+    "missed_opened": "Missed holds opened",
+    "order_claimed": "Claimed",
+    "order_given_back": "Claim given back",
+    "order_handed_over": "Handed over",
+    "order_snoozed": "Put aside",
+    "order_escalated": "Nobody has decided yet",
+    "release_planned": "Released as ordered; can be called back",
+    "release_called_back": "Release called back",
+    "release_voided": "Release void: the order was changed",
     "access_refused": "Access refused",
 }
 
 
 def _history_line(row: AuditRow) -> HistoryLine:
     said = [str(row.detail[key]) for key in _TOLD_DETAILS if row.detail.get(key)]
+    if row.action == "order_handed_over":
+        said.insert(0, f"to {row.detail.get('claimed_by')}")
+    if row.action == "order_escalated":
+        said.append(f"{row.detail.get('percent')} % of its time have passed")
     return HistoryLine(
         at=row.at.strftime("%Y-%m-%d %H:%M:%S"),
         who=words.actor_words(row.actor),

@@ -64,6 +64,7 @@ class ReviewSettings:
         is_tls: Whether browsers come by https.
         routes: Names of the routes.
         banner: Words above every page, "" for none.
+        plain_text: Tables of lines on which patient data crosses a network unencrypted, e.g. "route.orders".
     """
 
     origins: tuple[str, ...]
@@ -80,6 +81,7 @@ class ReviewSettings:
     complete_spine_code: str
     routes: tuple[str, ...]
     banner: str
+    plain_text: tuple[str, ...] = ()
     proxy_login: ProxyLogin | None = None
 
 

@@ -26,7 +26,6 @@ from interceptor.journal.stored_form import digest_of
 from interceptor.message.splice import SpliceError
 from interceptor.review.access_desk import Tables, text_of
 from interceptor.review.desk import Desk, DeskParts, Handler, actor_argument, telling_of_the_journal, with_reason_code
-from interceptor.review.difference import difference_json
 from interceptor.review.reason import AUTHORITIES, read_reason
 from interceptor.telemetry.events import ORDER_RELEASED, EventLog
 
@@ -188,8 +187,7 @@ class ReleaseDesk:
         entry = await self._desk.entry(arguments)
         due_at = at + timedelta(seconds=self._rules.undo_seconds)
         is_urgent = entry.priority != UrgencyClass.ROUTINE.value
-        latest = (entry.deadline_at or due_at) - timedelta(seconds=_BEFORE_DEADLINE_SECONDS)
-        if is_urgent or self._rules.undo_seconds == 0 or latest <= due_at:
+        if is_urgent or self._rules.undo_seconds == 0 or self._is_near_deadline(entry, due_at):
             return await self._desk.held_release(arguments)
         async with self._custody.turn((entry.order_key,)):
             had = self._plans.find(entry.entry_id)
@@ -212,6 +210,12 @@ class ReleaseDesk:
             if not await self._plans.add(plan):
                 raise ControlError("conflict", "somebody has just released this order")
         return _planned_json(entry, plan)
+
+    def _is_near_deadline(self, entry: Entry, due_at: datetime) -> bool:
+        # The deadline of a parked order ends its wait for siblings, not its wait for a reviewer: it is held then.
+        if entry.state is not OrderState.HELD or entry.deadline_at is None:
+            return False
+        return entry.deadline_at - timedelta(seconds=_BEFORE_DEADLINE_SECONDS) <= due_at
 
     async def held_undo(self, arguments: dict[str, Any]) -> Mapping[str, object]:
         """Call a planned release back: the order waits as before."""
@@ -243,7 +247,7 @@ class ReleaseDesk:
         return answer
 
     async def held_preview(self, arguments: dict[str, Any]) -> Mapping[str, object]:
-        """The bytes that would leave now (`action`: release or change), and how they differ from those received."""
+        """The bytes as received and those that would leave now (`action`: release or change), decoded one to one."""
         actor, entry = actor_argument(arguments), await self._desk.entry(arguments)
         is_change = arguments.get("action") == "change"
         if is_change:
@@ -260,7 +264,12 @@ class ReleaseDesk:
             note_length=self._release_parts(entry.route).note_length,
             changed=changed,
         )
-        return {"entry": entry.entry_id, "version": entry.version, **difference_json(entry.content, content)}
+        return {
+            "entry": entry.entry_id,
+            "version": entry.version,
+            "received": entry.content.decode("latin-1"),
+            "leaving": content.decode("latin-1"),
+        }
 
     def _authority(self, arguments: dict[str, Any]) -> str:
         """By what right the procedure is changed, as a sentence."""

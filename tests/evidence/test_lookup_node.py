@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from interceptor.config.schema import FhirTable, RegistryTable
 from interceptor.config.secret import SecretError
 from interceptor.control.client import request_async
 from interceptor.node import Node
+from interceptor.review.pages.missed import missed_orders
 from interceptor.simulate.fhir_record import IDENTIFIER_SYSTEM
 from interceptor.simulate.fhir_server import Fault, SimulatedFhirServer, serving
 from tests.support.command import run_command
@@ -135,6 +137,9 @@ async def test_a_slow_server_costs_an_order_the_budget_and_the_hold_is_found_aft
                 await asyncio.sleep(0.02)
         assert [one["placer_order_number"] for one in missed[0]["orders"]] == ["P1"]
         assert missed[0]["orders"][0]["reason"] == "H-REGIONAL"
+        (shown,) = missed_orders(missed, datetime.now(UTC))
+        assert (shown.patient, shown.placer_order_number.partition("^")[0]) == ("TESTPATIENT, JANE", "P1")
+        assert "cancer" in shown.why
         assert "missed_hold_found" in site.events.names()
         await site.placer.exchange(undiagnosed("P2"))
         assert await site.held() == 1

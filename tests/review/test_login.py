@@ -161,7 +161,7 @@ async def test_a_new_password_needs_the_old_one_unless_a_link_let_the_person_in(
     "target", ["https://evil.test/", "//evil.test", "/\\evil.test", "javascript:alert(1)", "", "x", "/a\nb"]
 )
 def test_a_login_leads_to_our_own_pages_only(target: str) -> None:
-    assert safe_target(target) == "/"
+    assert safe_target(target) == "/start"
 
 
 def test_a_login_leads_back_to_where_the_person_was() -> None:

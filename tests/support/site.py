@@ -1,12 +1,13 @@
 """A whole site for a browser: filler, node, review pages on a real port, a placer, and people in Chromium."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
 
 from interceptor.config.review import ReviewTable
 from interceptor.config.schema import Config
@@ -41,6 +42,25 @@ class Site:
             for message in messages:
                 await placer.exchange(message)
 
+    async def hold(self, raw: bytes) -> int:
+        """A placer sends this order, which is held; our number of it."""
+        await self.send(raw)
+        number = peek_order_number(raw)
+        orders = (await self.ask("held_list"))["orders"]
+        (entry,) = [one["entry"] for one in orders if one["placer_order_number"].partition("^")[0] == number]
+        return int(entry)
+
+    def at_filler(self, number: str) -> list[bytes]:
+        """What the filler got of the order with this placer number."""
+        return [raw for raw in self.filler.received if f"|{number}^EPIC|".encode() in raw]
+
+    async def arrived(self, number: str, count: int = 1) -> list[bytes]:
+        """The same, as soon as there are so many."""
+        async with asyncio.timeout(WAIT_MILLISECONDS / 1000):
+            while len(self.at_filler(number)) < count:
+                await self.filler.wait_for(len(self.filler.received) + 1, seconds=WAIT_MILLISECONDS / 1000)
+        return self.at_filler(number)
+
     async def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """A command that the node carries out."""
         reply = await self.pages.parts.node.ask(command, **arguments)
@@ -68,10 +88,16 @@ class Site:
         assert answer.ok, f"{path}: {answer.status}"
 
 
+def peek_order_number(raw: bytes) -> str:
+    """ORC-2's first component."""
+    return raw.partition(b"\rORC|")[2].split(b"|")[1].partition(b"^")[0].decode()
+
+
 def site_config(folder: Path, *, filler_port: int, **review: Any) -> Config:
     """A node with pages on free ports."""
     table = ReviewTable.model_validate({"listen": "127.0.0.1:0", "undo_seconds": 0.0} | review)
-    return node_config(folder, filler_port=filler_port).model_copy(update={"review": table})
+    config = node_config(folder, filler_port=filler_port, holds_max_per_10_min=1000)
+    return config.model_copy(update={"review": table})
 
 
 @asynccontextmanager
@@ -83,11 +109,20 @@ async def site(folder: Path, **review: Any) -> AsyncIterator[Site]:
         node = await stack.enter_async_context(node_of(config))
         pages = await stack.enter_async_context(running_review(config))
         playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        stack.push_async_callback(browser.close)
+        browser = await stack.enter_async_context(chromium(playwright))
         found = Site(node=node, pages=pages, filler=ris, browser=browser)
         await found.ask("review_heartbeat")
         yield found
+
+
+@asynccontextmanager
+async def chromium(playwright: Playwright) -> AsyncIterator[Browser]:
+    """The system's browser for the length of the block."""
+    browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    try:
+        yield browser
+    finally:
+        await browser.close()
 
 
 async def take_screenshot(page: Page, name: str) -> None:

@@ -1,16 +1,18 @@
 """Dead letters: what a receiver refused for good, grouped by what it said; sent again or given up, one or a group."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from interceptor.journal.review_record import SentRecord
+from interceptor.review.filler_answer import last_answer
 from interceptor.review.guard import Guard, GuardedRoute
 from interceptor.review.list_export import csv_response, json_response
 from interceptor.review.node_client import Answer
 from interceptor.review.parts import ReviewParts
+from interceptor.review.person import Person
 from interceptor.review.rendering import render
 from interceptor.review.rights import Action
 from interceptor.review.shown_text import short
@@ -32,12 +34,18 @@ def groups_of(letters: Sequence[SentRecord]) -> tuple[LetterGroup, ...]:
     """The letters by destination and reason, the largest group first."""
     found: dict[tuple[str, str], list[SentRecord]] = {}
     for letter in letters:
-        found.setdefault((letter.destination, letter.last_error), []).append(letter)
+        found.setdefault((letter.destination, reason_of(letter)), []).append(letter)
     groups = [
         LetterGroup(destination=destination, error=short(error, 300), letters=tuple(members))
         for (destination, error), members in found.items()
     ]
     return tuple(sorted(groups, key=lambda group: -len(group.letters)))
+
+
+def reason_of(letter: SentRecord) -> str:
+    """Why a message is dead: our word for it, and what the receiver said, where it said something."""
+    words, answer = letter.last_error.replace("_", " "), last_answer(letter)
+    return words if answer is None else f"{words}: {answer.code} {answer.text}".strip()
 
 
 def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
@@ -56,9 +64,9 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
                 "placer_order_number": letter.order_number,
                 "attempts": letter.attempt_count,
                 "queued_at": letter.queued_at.isoformat(),
-                "error": letter.last_error,
+                "error": reason_of(letter),
             }
-            for letter in await parts.records.dead_letters(limit=LETTERS_MAX)
+            for letter in await _letters(parts, request.state.person)
         ]
         return (
             csv_response("dead-letters", _COLUMNS, rows) if request.url.path.endswith(".csv") else json_response(rows)
@@ -99,9 +107,17 @@ async def _each(parts: ReviewParts, request: Request, command: str) -> Response:
     return RedirectResponse("/dead-letters", status_code=303)
 
 
-async def _show(parts: ReviewParts, request: Request, *, problem: str = "") -> Response:
+async def _letters(parts: ReviewParts, person: Person) -> Sequence[SentRecord]:
+    """The dead letters; for a person without a right to messages without what may name a patient or an order."""
     letters = await parts.records.dead_letters(limit=LETTERS_MAX)
+    if person.can(Action.SEE_MESSAGE):
+        return letters
+    return [replace(one, order_number="", content=b"", acknowledgment=None) for one in letters]
+
+
+async def _show(parts: ReviewParts, request: Request, *, problem: str = "") -> Response:
     person = request.state.person
+    letters = await _letters(parts, person)
     return render(
         parts,
         request,

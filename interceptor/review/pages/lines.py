@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -48,9 +48,10 @@ class RouteView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationView:
-    """One destination in words."""
+    """One destination in words; `delivered_by` is the node that has its lease, "" where none has or there is but one."""
 
     name: str
+    delivered_by: str
     address: str
     is_up: bool
     since: str
@@ -91,11 +92,40 @@ def _route_view(name: str, one: Mapping[str, Any], record: ModeRecord | None, no
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """One node on this journal, in words; `delivers` are the destinations whose lease it has."""
+
+    name: str
+    is_self: bool
+    is_live: bool
+    seen: str
+    delivers: tuple[str, ...]
+
+
+def node_views(state: NodeState, now: datetime) -> tuple[NodeView, ...]:
+    """The nodes on this journal; none where there is but one."""
+    listed = state.status.get("nodes")
+    return tuple(
+        NodeView(
+            name=str(one.get("name", "")),
+            is_self=bool(one.get("self")),
+            is_live=bool(one.get("live")),
+            seen=words.ago_words(now - timedelta(seconds=float(one.get("seen_seconds") or 0.0)), now),
+            delivers=tuple(map(str, one.get("delivers") or ())),
+        )
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, Mapping)
+    )
+
+
 def destination_views(state: NodeState, now: datetime) -> tuple[DestinationView, ...]:
     """The destinations as their page shows them."""
+    nodes = [node for node in node_views(state, now) if node.is_live]
     return tuple(
         DestinationView(
             name=name,
+            delivered_by=", ".join(node.name for node in nodes if name in node.delivers),
             address=str(one.get("address", "")),
             is_up=bool(one.get("up")),
             since=words.ago_words(read_time(one.get("since")), now).removesuffix(" ago"),
@@ -173,6 +203,7 @@ async def _show(parts: ReviewParts, request: Request, *, template: str = "routes
         state=state,
         route_views=route_views(state, await parts.records.route_modes(), now),
         destinations=destination_views(state, now),
+        nodes=node_views(state, now),
         modes=MODES,
         problem=problem,
         can_switch=request.state.person.can(Action.SET_MODE),

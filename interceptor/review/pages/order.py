@@ -10,10 +10,11 @@ from starlette.responses import RedirectResponse, Response
 
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal.port import EntryId
-from interceptor.journal.review_record import OrderRecord
+from interceptor.journal.review_record import OrderRecord, OrderRow
 from interceptor.review import plain_words as words
 from interceptor.review.claiming import claim_marks
 from interceptor.review.deciding import preview_of, read_form
+from interceptor.review.filler_answer import FillerAnswer, filler_answers
 from interceptor.review.guard import Endpoint, Guard, GuardedRoute
 from interceptor.review.known_elsewhere import known_elsewhere
 from interceptor.review.node_client import Answer, NodeAway, Reply
@@ -35,6 +36,13 @@ async def read_order(parts: ReviewParts, request: Request) -> OrderRecord:
     if record is None:
         raise HTTPException(404, "There is no such order.")
     return record
+
+
+async def answers_of(parts: ReviewParts, row: OrderRow) -> Sequence[FillerAnswer]:
+    """What the filler said to the order, once it has left."""
+    if row.state not in (OrderState.DELIVERED, OrderState.DEAD):
+        return ()
+    return filler_answers(await parts.reader.sent_for(row.entry_id))
 
 
 async def note_opened(parts: ReviewParts, request: Request, action: str, entry_id: int) -> None:
@@ -59,19 +67,21 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
     async def state(request: Request) -> Response:
         """What changed since the page was opened: a bar, or nothing."""
         record = await read_order(parts, request)
-        seen = request.query_params.get("version", "")
-        return render(parts, request, "_order_bar.html", row=record.row, seen=seen, outcome=outcome_words(record.row))
+        return render(
+            parts,
+            request,
+            "_order_bar.html",
+            row=record.row,
+            seen=request.query_params.get("version", ""),
+            outcome=outcome_words(record.row),
+            answers=await answers_of(parts, record.row),
+        )
 
     async def preview(request: Request) -> Response:
         record = await read_order(parts, request)
         form = read_form(await request.form(), parts.settings)
-        reply = await parts.node.ask(
-            "held_preview",
-            entry=record.row.entry_id,
-            actor=request.state.person.name,
-            reason_code=form.code or None,
-            reason=form.comment or None,
-        )
+        asked = {"entry": record.row.entry_id, "actor": request.state.person.name, **form.preview_arguments()}
+        reply = await parts.node.ask("held_preview", **asked)
         shown = await asyncio.to_thread(preview_of, reply)
         template = "_preview.html" if "hx-request" in request.headers else "preview.html"
         return render(parts, request, template, preview=shown, row=record.row)
@@ -162,6 +172,7 @@ async def show_order(
         time_left=time_left(row, now),
         is_waiting=row.state in (OrderState.HELD, OrderState.PARKED),
         outcome=outcome_words(row),
+        answers=await answers_of(parts, row),
         state_words=words.said(words.STATES, row.state),
         priority_words=words.said(words.PRIORITIES, row.priority),
         class_words=words.said(words.PATIENT_CLASSES, row.summary.get("patient_class") or ""),
