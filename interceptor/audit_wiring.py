@@ -1,37 +1,31 @@
-"""The export of the audit trail, put together from the configuration.
-
-Failures: a certificate that cannot be used stops the start with the key that names it.
-"""
+"""The export of the audit trail, put together from the configuration."""
 
 import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from interceptor.atna.exporter import AuditExporter, ExporterParts
 from interceptor.atna.message import AuditSource
+from interceptor.credentials import ATNA
 from interceptor.journal.port import JournalError
 from interceptor.node_parts import NodeParts, utc_now
-from interceptor.transport.tls import Credential, TlsFiles, client_context
-
-PLACE = "atna"
+from interceptor.transport.tls import Credential
 
 
 @asynccontextmanager
-async def exported_audit(parts: NodeParts) -> AsyncIterator[None]:
+async def exported_audit(parts: NodeParts, credentials: Mapping[str, Credential]) -> AsyncIterator[None]:
     """Export what the configuration asks for, for the length of the block; start and stop are acts of their own.
 
-    Raises:
-        TlsFileProblem: A certificate, key or list cannot be used.
+    *credentials*: see `LineSecurity`.
     """
     table = parts.config.atna
     if table is None:
         yield
         return
-    files = TlsFiles(certificate_file=table.certificate_file, key_file=table.key_file, ca_file=table.ca_file)
-    credential = Credential(PLACE, files, client_context)
+    credential = credentials[ATNA]
     exporter = AuditExporter(
         ExporterParts(
             host=table.address.host,

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from interceptor.supervisor_link import BEAT_SECONDS, HEARTBEAT_VARIABLE, LIFE_VARIABLE, SERVING
+from interceptor.supervisor_link import BEAT_SECONDS, CONFIG_TAKEN, HEARTBEAT_VARIABLE, LIFE_VARIABLE, SERVING
 
 EXIT_FAILED: Final = 70
 """The node found a fault of its own, or its journal is broken: start it again."""
@@ -69,6 +69,8 @@ class Child:
         self.started_at = time.monotonic()
         self.serving = asyncio.Event()
         """Set when the child says that it serves; it is listened to from then on."""
+        self.config_taken = asyncio.Event()
+        """Set when the child says that another configuration is in force; whoever reads it clears it."""
         asyncio.get_running_loop().add_reader(heartbeats, self._hear)
 
     @property
@@ -87,8 +89,10 @@ class Child:
         return self._silence.seconds if self.serving.is_set() else 0.0
 
     async def wait(self) -> int:
-        """Its exit code, when it has ended."""
-        return await self._process.wait()
+        """Its exit code, when it has ended; what it said before is heard by then."""
+        code = await self._process.wait()
+        self._hear()
+        return code
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; nothing when it has ended already."""
@@ -140,6 +144,8 @@ class Child:
         self._silence.heard()
         if SERVING in heard:
             self.serving.set()
+        if CONFIG_TAKEN in heard:
+            self.config_taken.set()
 
 
 @asynccontextmanager

@@ -34,6 +34,8 @@ from interceptor.telemetry.operation_events import HANDOVER_ASKED
 
 Sockets = Mapping[str, tuple[socket.socket, ...]]
 """Bound listening sockets by the name of their listener, e.g. "route.main"."""
+STATUS_LISTENER: Final = "metrics"
+"""The listener of /metrics and health: a scrape that comes between two nodes waits, as a placer does."""
 
 _GO: Final = b"go\n"
 _SOCKETS_COUNT_MAX: Final = 200

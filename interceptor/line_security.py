@@ -3,6 +3,8 @@
     [route.NAME.tls]        -> a Credential (certificates of now) and a PeerMap -> LineGuard, for the listener
     [destination.NAME.tls]  -> a Credential -> TlsClient, for the connector
 
+It also watches every other certificate of the node (`credentials.py`): replaced files are taken, ends are told of.
+
 Security failures stay closed: a certificate that is not on the list is refused, a message that its peer may not send is
 answered AR and goes nowhere. `on_mismatch = "alert"` opens that on purpose, while a site is migrating.
 
@@ -19,8 +21,9 @@ from ssl import SSLContext
 from interceptor.access import Mismatch, PeerMap, Permission, SenderRule
 from interceptor.access_audit import AccessAudit, Refusal, claim_of
 from interceptor.answering import MessagePassage, PlacerSide
-from interceptor.config.schema import Config, FeedTable, RouteTable
-from interceptor.config.tls import DestinationTlsTable, ListenerTlsTable
+from interceptor.config.schema import Config
+from interceptor.config.tls import ListenerTlsTable
+from interceptor.credentials import listeners_of, read_credentials, review_place
 from interceptor.delivery.connector import TlsClient
 from interceptor.message.header import peek_header
 from interceptor.telemetry.events import EventLog
@@ -35,14 +38,7 @@ from interceptor.telemetry.line_events import (
 from interceptor.telemetry.metrics import LineMetrics
 from interceptor.transport.connection import MllpConnection
 from interceptor.transport.options import RefusalReason
-from interceptor.transport.tls import (
-    Credential,
-    TlsFileProblem,
-    TlsFiles,
-    certificate_names,
-    client_context,
-    server_context,
-)
+from interceptor.transport.tls import Credential, TlsFileProblem, certificate_names
 from interceptor.wire.frame import Frame
 
 WATCH_INTERVAL_SECONDS = 60.0
@@ -161,7 +157,8 @@ class LineSecurity:
     Attributes:
         guards: By name of route or feed.
         clients: By name of destination; those without TLS are missing.
-        credentials: By table of the configuration, e.g. "route.orders".
+        credentials: By table of the configuration, e.g. "route.orders": all that this node speaks with.
+        only_seen: The same, of certificates that another process of ours uses: shown and warned of.
         audit: The audit trail of refusals; its `run` must run.
         plain_places: Tables whose line crosses the network in plain text.
     """
@@ -169,6 +166,7 @@ class LineSecurity:
     guards: Mapping[str, LineGuard]
     clients: Mapping[str, TlsClient]
     credentials: Mapping[str, Credential]
+    only_seen: Mapping[str, Credential]
     audit: AccessAudit
     plain_places: tuple[str, ...]
     metrics: LineMetrics
@@ -180,7 +178,7 @@ class LineSecurity:
         Returns the tables whose files cannot be used: they keep what they had.
         """
         refused = []
-        for place, credential in self.credentials.items():
+        for place, credential in self._all():
             if only_changed and not credential.is_changed():
                 continue
             try:
@@ -198,7 +196,7 @@ class LineSecurity:
         """Show the certificates, and say which lines are plain."""
         for place in self.plain_places:
             self.log.event(LINE_IN_PLAIN_TEXT, place=place)
-        for place, credential in self.credentials.items():
+        for place, credential in self._all():
             self.metrics.show_reload(place, is_taken=True)
             self._show(place, credential)
 
@@ -210,13 +208,16 @@ class LineSecurity:
             await asyncio.sleep(WATCH_INTERVAL_SECONDS)
             self.reload_certificates(only_changed=True)
 
+    def _all(self) -> tuple[tuple[str, Credential], ...]:
+        return (*self.credentials.items(), *self.only_seen.items())
+
     def _show(self, place: str, credential: Credential) -> None:
         for file, not_after in credential.not_after.items():
             self.metrics.show_certificate(place, file, not_after)
 
     def _warn(self, at: datetime, warned: dict[tuple[str, str, datetime], int]) -> None:
         """Each step once for each certificate; a step that was slept through is told with the next look."""
-        for place, credential in self.credentials.items():
+        for place, credential in self._all():
             for file, not_after in credential.not_after.items():
                 step = _step_of(not_after - at)
                 key = (place, file, not_after)
@@ -243,23 +244,30 @@ def build_line_security(config: Config, *, audit: AccessAudit, metrics: LineMetr
     Raises:
         TlsFileProblem: A file cannot be used; the text names its table.
     """
-    credentials: dict[str, Credential] = {}
-    guards: dict[str, LineGuard] = {}
-    for kind, name, listener in _listeners(config):
-        credential = None
-        if listener.tls is not None:
-            credential = credentials[f"{kind}.{name}"] = listener_credential(f"{kind}.{name}", listener.tls)
-        guards[name] = LineGuard(name, table=listener.tls, credential=credential, audit=audit, metrics=metrics, log=log)
-    clients: dict[str, TlsClient] = {}
-    for name, destination in config.destination.items():
-        if destination.tls is not None:
-            place = f"destination.{name}"
-            credential = credentials[place] = destination_credential(place, destination.tls)
-            clients[name] = TlsClient(context=partial(_context_of, credential), server_name=destination.tls.server_name)
+    credentials = read_credentials(config)
+    guards = {
+        name: LineGuard(
+            name,
+            table=listener.tls,
+            credential=credentials.get(f"{kind}.{name}"),
+            audit=audit,
+            metrics=metrics,
+            log=log,
+        )
+        for kind, name, listener in listeners_of(config)
+    }
+    clients = {
+        name: TlsClient(
+            context=partial(_context_of, credentials[f"destination.{name}"]), server_name=destination.tls.server_name
+        )
+        for name, destination in config.destination.items()
+        if destination.tls is not None
+    }
     return LineSecurity(
         guards=guards,
         clients=clients,
         credentials=credentials,
+        only_seen=_seen_of_review(config, log),
         audit=audit,
         plain_places=tuple(find_plain_places(config)),
         metrics=metrics,
@@ -267,75 +275,27 @@ def build_line_security(config: Config, *, audit: AccessAudit, metrics: LineMetr
     )
 
 
+def _seen_of_review(config: Config, log: EventLog) -> dict[str, Credential]:
+    """The review pages' certificate. One that cannot be used stops those pages, never the node."""
+    place = review_place(config)
+    if place is None:
+        return {}
+    try:
+        return {place.name: place.read()}
+    except TlsFileProblem as problem:
+        log.event(CERTIFICATES_REFUSED, place=place.name, reason=str(problem))
+        return {}
+
+
 def _context_of(credential: Credential) -> SSLContext:
     return credential.context
 
 
-def _listeners(config: Config) -> Iterator[tuple[str, str, RouteTable | FeedTable]]:
-    yield from (("route", name, table) for name, table in config.route.items())
-    yield from (("feed", name, table) for name, table in config.feed.items())
-
-
 def find_plain_places(config: Config) -> Iterator[str]:
     """Tables of lines that other machines share and that are not encrypted."""
-    for kind, name, listener in _listeners(config):
+    for kind, name, listener in listeners_of(config):
         if listener.tls is None and not listener.listen.is_loopback:
             yield f"{kind}.{name}"
     for name, destination in config.destination.items():
         if destination.tls is None and not destination.address.is_loopback:
             yield f"destination.{name}"
-
-
-def listener_credential(place: str, table: ListenerTlsTable) -> Credential:
-    """The certificates of a listener.
-
-    Raises:
-        TlsFileProblem: A file cannot be used.
-    """
-    files = TlsFiles(
-        certificate_file=table.certificate_file,
-        key_file=table.key_file,
-        ca_file=table.ca_file,
-        crl_file=table.crl_file,
-    )
-    asks = table.client_certificates == "required"
-    return _load(place, files, partial(server_context, client_certificates=asks))
-
-
-def destination_credential(place: str, table: DestinationTlsTable) -> Credential:
-    """The certificates for a destination.
-
-    Raises:
-        TlsFileProblem: A file cannot be used.
-    """
-    files = TlsFiles(
-        certificate_file=table.certificate_file,
-        key_file=table.key_file,
-        ca_file=table.ca_file,
-        crl_file=table.crl_file,
-    )
-    return _load(place, files, client_context)
-
-
-def _load(place: str, files: TlsFiles, build: Callable[[TlsFiles], SSLContext]) -> Credential:
-    try:
-        return Credential(place, files, build)
-    except TlsFileProblem as problem:
-        raise TlsFileProblem(f"{place}.tls.{problem}") from None
-
-
-def check_tls_files(config: Config) -> Iterator[str]:
-    """What is wrong with the files that tables of TLS name, without starting anything."""
-    for kind, name, listener in _listeners(config):
-        if listener.tls is not None:
-            yield from _problem_of(partial(listener_credential, f"{kind}.{name}", listener.tls))
-    for name, destination in config.destination.items():
-        if destination.tls is not None:
-            yield from _problem_of(partial(destination_credential, f"destination.{name}", destination.tls))
-
-
-def _problem_of(load: Callable[[], Credential]) -> Iterator[str]:
-    try:
-        load()
-    except TlsFileProblem as problem:
-        yield str(problem)

@@ -39,7 +39,7 @@ from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.evidence.lookup import RegistrySource
 from interceptor.evidence.registry_sqlite import SqliteRegistry
 from interceptor.feed_wiring import build_registry, registry_authorities
-from interceptor.handover import Sockets
+from interceptor.handover import STATUS_LISTENER, Sockets
 from interceptor.inbound_bound import bound_inbound
 from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
@@ -64,7 +64,7 @@ from interceptor.telemetry.events import (
     EventLog,
 )
 from interceptor.telemetry.health import Health
-from interceptor.telemetry.http import serve_status
+from interceptor.telemetry.http import bind_status, serve_status
 from interceptor.telemetry.loop_watch import watch_loop
 from interceptor.telemetry.metrics import Metrics
 from interceptor.telemetry.trace_export import exporting
@@ -118,7 +118,7 @@ async def running_node(
         log: Where events go.
         content: Clinical content that is loaded already; None loads what the configuration names.
         source: The configuration file, to be read again by a reload; None takes no reload.
-        adopted: Listening sockets that a running node handed over, by "route.NAME" or "feed.NAME".
+        adopted: Listening sockets that a running node handed over, by "route.NAME", "feed.NAME" or "metrics".
         tracer: Where spans go, instead of where the configuration says.
 
     Raises:
@@ -175,7 +175,8 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     health.migrations_applied = health.config_loaded = health.journal_writable = True
     custody = await load_custody(parts)
     at = config.metrics.listen
-    metrics_port = stack.enter_context(serve_status(at.host, at.port, metrics=parts.metrics, health=health))
+    status = adopted.get(STATUS_LISTENER) or bind_status(at.host, at.port)
+    metrics_port = stack.enter_context(serve_status(status, metrics=parts.metrics, health=health))
     parts.metrics.watch_storage(config.node.data_directory)
     security = start_line_security(parts)
     metrics = parts.metrics.destinations
@@ -186,7 +187,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
     )
     custody.listen(queued=lambda name: couriers[name].wake())
     await pause_if_restored(parts, couriers.values())
-    plugged = await _plug(parts, stack, custody, destinations)
+    plugged = await _plug(parts, stack, custody, destinations, security=security)
     routing = Routing(plugged)
     routes = routing.routes
     reloader = _build_reloader(source, parts, routing, security) if source is not None else None
@@ -206,7 +207,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
-    await _open_outlets(parts, stack)
+    await _open_outlets(parts, stack, security)
     join(cluster, parts, custody, couriers=couriers, modes=plugged.modes, routes=routes)
     _run_records(parts, plugged)
     listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
@@ -219,7 +220,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
         metrics=parts.metrics,
         custody=custody,
         failed=parts.failed,
-        sockets=lambda: _listening(config, listeners),
+        sockets=lambda: {STATUS_LISTENER: status, **_listening(config, listeners)},
         security=security,
         reload=reloader.reload if reloader is not None else None,
         drain=lambda: _drain(parts, listeners.values(), couriers.values(), cluster),
@@ -227,7 +228,12 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
 
 
 async def _plug(
-    parts: NodeParts, stack: AsyncExitStack, custody: Custody, destinations: Mapping[str, Destination]
+    parts: NodeParts,
+    stack: AsyncExitStack,
+    custody: Custody,
+    destinations: Mapping[str, Destination],
+    *,
+    security: LineSecurity,
 ) -> RoutingParts:
     """What routes and feeds are plugged to, besides custody and destinations."""
     registry = build_registry(parts.config, parts.journal)
@@ -238,12 +244,14 @@ async def _plug(
         modes=await load_modes(parts),
         recorder=Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc),
         registry=registry,
-        evidence=await stack.enter_async_context(_open_evidence(parts, registry)),
+        evidence=await stack.enter_async_context(_open_evidence(parts, registry, security)),
         merges=PatientMerges(custody, spell=registry_authorities(parts.config).name, now=utc_now, log=parts.log),
     )
 
 
-def _open_evidence(parts: NodeParts, registry: SqliteRegistry) -> AbstractAsyncContextManager[Evidence]:
+def _open_evidence(
+    parts: NodeParts, registry: SqliteRegistry, security: LineSecurity
+) -> AbstractAsyncContextManager[Evidence]:
     """The registry and FHIR servers, as far as they are configured, and the check of what went on without them."""
     has_registry = parts.config.has_registry
     source = RegistrySource(
@@ -255,6 +263,7 @@ def _open_evidence(parts: NodeParts, registry: SqliteRegistry) -> AbstractAsyncC
     wiring = SourceWiring(
         config=parts.config,
         codes=parts.content.tables.codes,
+        credentials=security.credentials,
         metrics=parts.metrics,
         health=parts.health,
         log=parts.log,
@@ -308,10 +317,10 @@ def _build_reloader(path: Path, parts: NodeParts, routing: Routing, security: Li
     return Reloader(path, parts, routing, load_content=load_content, reload_certificates=security.reload_certificates)
 
 
-async def _open_outlets(parts: NodeParts, stack: AsyncExitStack) -> None:
+async def _open_outlets(parts: NodeParts, stack: AsyncExitStack, security: LineSecurity) -> None:
     """What tells other systems of orders and acts; nothing waits for it."""
     await stack.enter_async_context(running_webhooks(parts))
-    await stack.enter_async_context(exported_audit(parts))
+    await stack.enter_async_context(exported_audit(parts, security.credentials))
 
 
 async def _open_listeners(

@@ -18,7 +18,15 @@ from interceptor import __version__
 from interceptor.child import EXIT_FAILED, EXIT_HANDED_OVER
 from interceptor.config.schema import Config
 from interceptor.decision.clinical_content import ClinicalContent
-from interceptor.handover import Offer, Sockets, ask_for_listeners, fitting, handover_socket, offered
+from interceptor.handover import (
+    STATUS_LISTENER,
+    Offer,
+    Sockets,
+    ask_for_listeners,
+    fitting,
+    handover_socket,
+    offered,
+)
 from interceptor.journal_keeper import check_schema
 from interceptor.lifetime import first_of
 from interceptor.node import Node, running_node
@@ -101,6 +109,7 @@ async def _take_over(config: Config) -> Sockets:
     await offer.take(seconds_max=config.node.drain_seconds + _TAKE_OVER_MARGIN_SECONDS)
     listeners = {f"route.{name}": route.listen for name, route in config.route.items()}
     listeners |= {f"feed.{name}": feed.listen for name, feed in config.feed.items()}
+    listeners[STATUS_LISTENER] = config.metrics.listen
     return fitting(offer.sockets, {name: (listen.host, listen.port) for name, listen in listeners.items()})
 
 

@@ -3,7 +3,8 @@
     read and check everything -> which keys differ -> decide the last messages again -> audit -> swap
 
 Nothing of the running node is touched before the last step, which has no await in it. What cannot be changed while
-running is named and refuses the whole: half of a new configuration is a configuration that nobody wrote.
+running is named and refuses the whole: half of a new configuration is a configuration that nobody wrote. The review pages
+are a process of their own: the supervisor hears that another configuration is in force and starts them anew with it.
 
 Failures: a file that is wrong, a key that cannot change, content that would hold far more than now, or a journal that
 cannot take the audit link: refused with every reason, the earlier configuration runs on, /readyz says that it is old.
@@ -19,8 +20,11 @@ from typing import Any
 from interceptor.config.change import Key, changed_keys, is_reloadable, why_not
 from interceptor.config.load import ConfigError, load_config
 from interceptor.config.mappings import MappingsError
+from interceptor.config.review_secrets import read_review_secrets
 from interceptor.config.schema import Config
+from interceptor.config.secret import SecretError
 from interceptor.control.protocol import ControlError
+from interceptor.credentials import review_place
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.second_look import SecondLook, look_again
 from interceptor.evidence.fhir_connect import FhirSetupError, check_settings
@@ -28,9 +32,11 @@ from interceptor.journal.port import JournalUnavailable
 from interceptor.node_parts import NodeParts, utc_now
 from interceptor.routing import Routing
 from interceptor.sources import fhir_settings
+from interceptor.supervisor_link import tell_config_taken
 from interceptor.telemetry.events import CONFIG_REFUSED, POLICY_LOADED
 from interceptor.telemetry.health import DegradedReason
 from interceptor.telemetry.operation_events import CONFIG_RELOADED
+from interceptor.transport.tls import TlsFileProblem
 
 CHANGES_SHOWN_MAX = 50
 HOLDS_FACTOR_MAX = 3.0
@@ -93,6 +99,8 @@ class Reloader:
             if not check_only:
                 self._reload_certificates()
                 self._tell(problems, candidate)
+                if not problems:
+                    tell_config_taken()
             return _report(problems, candidate, applied=not problems and not check_only)
 
     async def _examine(self, *, accept_holds: bool) -> tuple[list[str], Candidate | None]:
@@ -102,7 +110,7 @@ class Reloader:
             config, content = await asyncio.to_thread(self._read)
         except (ConfigError, MappingsError) as error:
             return [str(problem) for problem in error.problems], None
-        except FhirSetupError as error:
+        except (FhirSetupError, SecretError, TlsFileProblem) as error:
             return [str(error)], None
         keys = changed_keys(current.config, config)
         problems = [why_not(key) for key in keys if not is_reloadable(key)]
@@ -118,6 +126,11 @@ class Reloader:
         config = load_config(self._path)
         for name, table in config.fhir.items():
             check_settings(fhir_settings(name, table, egfr_codes=(), environment=os.environ))
+        if config.review is not None:
+            # The review process reads them: it could not start with what is wrong here.
+            read_review_secrets(config.review, os.environ)
+            if (place := review_place(config)) is not None:
+                place.read()
         return config, self._load_content(config)
 
     async def _apply(self, candidate: Candidate, actor: str) -> list[str]:

@@ -28,8 +28,10 @@ from interceptor.config.address import Address
 from interceptor.config.cds_table import CdsTable
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.review import ProxyLoginTable, ReviewTable
+from interceptor.config.review_secrets import ReviewSecrets, read_review_secrets
 from interceptor.config.schema import Config
-from interceptor.config.secret import SecretError, read_secret
+from interceptor.config.secret import SecretError
+from interceptor.credentials import review_place
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.journal import account_rows, api_token
 from interceptor.journal.review_links import SqlRecordReader
@@ -52,13 +54,14 @@ from interceptor.review.failure_log import FailureLog
 from interceptor.review.node_client import Answer, NodeClient
 from interceptor.review.oidc import OidcClient, OidcSettings
 from interceptor.review.parts import AccessReads, ProxyLogin, ReviewParts, ReviewSettings
-from interceptor.review.process import TlsPair, be_polite, bind, living, serving
+from interceptor.review.process import be_polite, bind, living, serving
 from interceptor.review.rendering import build_templates
 from interceptor.review.session import SessionActivity
 from interceptor.review.vignette_view import RunVignettes, VignetteView
 from interceptor.supervisor_link import beat, heartbeat_teller
 from interceptor.telemetry.events import EventLog
 from interceptor.telemetry.operation_events import REVIEW_STARTED, REVIEW_STOPPED
+from interceptor.transport.tls import Credential, TlsFileProblem
 
 READER_COUNT = 4
 """Threads that read the database: pages of so many people at one moment; more wait for a thread."""
@@ -82,12 +85,16 @@ async def running_review(config: Config, *, log: EventLog | None = None) -> Asyn
     """Serve the review pages for the length of the block; leaving it drains. *log* is told of pages that fail.
 
     Raises:
-        ReviewSetupError: There is no [review] table, or a secret cannot be read.
-        OSError: The address or the certificate cannot be used.
+        ReviewSetupError: There is no [review] table, or a secret or the certificate cannot be used.
+        OSError: The address cannot be had.
     """
     review = config.review
     if review is None:
         raise ReviewSetupError("the configuration has no [review] table")
+    try:
+        secrets = read_review_secrets(review, os.environ)
+    except SecretError as error:
+        raise ReviewSetupError(str(error)) from error
     async with AsyncExitStack() as stack:
         listener = bind(review.listen.host, review.listen.port)
         stack.callback(listener.close)
@@ -96,7 +103,7 @@ async def running_review(config: Config, *, log: EventLog | None = None) -> Asyn
         stack.push_async_callback(readers.close)
         content = load_content(config)
         parts = ReviewParts(
-            settings=build_settings(config, review, port=port),
+            settings=build_settings(config, review, port=port, secrets=secrets),
             node=NodeClient(config.control_socket),
             database=readers,
             reader=SqlOrderReader(readers, POSTGRES_WORDS if config.database.hosts else SQLITE_WORDS),
@@ -108,14 +115,14 @@ async def running_review(config: Config, *, log: EventLog | None = None) -> Asyn
             now=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
             passwords=Passwords(),
-            provider=await _provider(review, stack, origin=_origins(review, port=port)[0]),
+            provider=await _provider(review, stack, origin=_origins(review, port=port)[0], secret=secrets.oidc_client),
         )
         activity = SessionActivity()
         app: ASGIApp = build_app(parts, activity=activity, mounts=build_mounts(config, parts))
         if log is not None:
             app = FailureLog(app, log)
         can_others_decide = review.oidc is not None or review.proxy_login is not None
-        await stack.enter_async_context(serving(app, listener, tls=_tls(review), stopping=parts.stopping))
+        await stack.enter_async_context(serving(app, listener, tls=_tls(config), stopping=parts.stopping))
         await stack.enter_async_context(living(parts, activity, can_others_decide=can_others_decide))
         yield ReviewPages(address=parts.settings.origins[0], parts=parts)
 
@@ -123,7 +130,9 @@ async def running_review(config: Config, *, log: EventLog | None = None) -> Asyn
 async def run_review(
     config: Config, *, log: EventLog, supervisor_gone: asyncio.Event, tell: Callable[[str], None]
 ) -> None:
-    """Serve the review pages until SIGTERM, SIGINT or the end of the supervisor.
+    """Serve the review pages until SIGTERM, SIGINT, SIGHUP or the end of the supervisor.
+
+    SIGHUP is for pages without a supervisor: whoever starts them again starts them with the file as it is now.
 
     *tell* is told the one-time link of the first administrator, once, when there is nobody yet.
 
@@ -132,7 +141,7 @@ async def run_review(
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, asked.set)
     be_polite()
     # The server's own words, for which our log has no event: a request that is no HTTP, too many connections.
@@ -208,12 +217,8 @@ def _cds_client(name: str, table: CdsTable) -> CdsClient:
         raise ReviewSetupError(f"cds.{name}.keys_file: {reason}") from None
 
 
-def build_settings(config: Config, review: ReviewTable, *, port: int) -> ReviewSettings:
-    """Single values for the pages. *port* is the one that was bound.
-
-    Raises:
-        ReviewSetupError: The proxy's secret cannot be read.
-    """
+def build_settings(config: Config, review: ReviewTable, *, port: int, secrets: ReviewSecrets) -> ReviewSettings:
+    """Single values for the pages. *port* is the one that was bound."""
     is_tls = review.certificate_file is not None or review.behind_proxy
     return ReviewSettings(
         origins=_origins(review, port=port),
@@ -231,7 +236,7 @@ def build_settings(config: Config, review: ReviewTable, *, port: int) -> ReviewS
         routes=tuple(config.route),
         banner=review.banner,
         plain_text=tuple(find_plain_places(config)),
-        proxy_login=_proxy_login(review.proxy_login) if review.proxy_login is not None else None,
+        proxy_login=_proxy_login(review.proxy_login, secrets.proxy) if review.proxy_login is not None else None,
     )
 
 
@@ -298,20 +303,11 @@ async def link_for(pages: ReviewPages, account: str) -> str | None:
     return f"{pages.address}/login/link/{made.result['secret']}" if isinstance(made, Answer) else None
 
 
-async def _provider(review: ReviewTable, stack: AsyncExitStack, *, origin: str) -> OidcClient | None:
+async def _provider(review: ReviewTable, stack: AsyncExitStack, *, origin: str, secret: str) -> OidcClient | None:
     """The identity provider of [review.oidc]; nothing is asked of it before somebody logs in."""
     table = review.oidc
     if table is None:
         return None
-    try:
-        secret = read_secret(
-            "review.oidc.client_secret",
-            file=table.client_secret_file,
-            variable=table.client_secret_env,
-            environment=os.environ,
-        )
-    except SecretError as error:
-        raise ReviewSetupError(str(error)) from error
     verify: ssl.SSLContext | bool = True
     if table.ca_file is not None:
         verify = ssl.create_default_context(cafile=str(table.ca_file))
@@ -321,7 +317,7 @@ async def _provider(review: ReviewTable, stack: AsyncExitStack, *, origin: str) 
     settings = OidcSettings(
         issuer=table.issuer,
         client_id=table.client_id,
-        client_secret=secret or "",
+        client_secret=secret,
         scope=table.scope,
         name_claim=table.name_claim,
         roles_claim=table.roles_claim,
@@ -332,10 +328,12 @@ async def _provider(review: ReviewTable, stack: AsyncExitStack, *, origin: str) 
     return OidcClient(settings, http)
 
 
-def _tls(review: ReviewTable) -> TlsPair | None:
-    if review.certificate_file is None or review.key_file is None:
-        return None
-    return TlsPair(certificate_file=review.certificate_file, key_file=review.key_file)
+def _tls(config: Config) -> Credential | None:
+    place = review_place(config)
+    try:
+        return None if place is None else place.read()
+    except TlsFileProblem as problem:
+        raise ReviewSetupError(str(problem)) from None
 
 
 def _origins(review: ReviewTable, *, port: int) -> tuple[str, ...]:
@@ -351,15 +349,7 @@ def _origins(review: ReviewTable, *, port: int) -> tuple[str, ...]:
     return (review.public_url.rstrip("/"), *local)
 
 
-def _proxy_login(table: ProxyLoginTable) -> ProxyLogin:
-    try:
-        secret = read_secret(
-            "review.proxy_login.secret", file=table.secret_file, variable=table.secret_env, environment=os.environ
-        )
-    except SecretError as error:
-        raise ReviewSetupError(str(error)) from error
-    if not secret:
-        raise ReviewSetupError("review.proxy_login: without a secret anybody could say who they are")
+def _proxy_login(table: ProxyLoginTable, secret: str) -> ProxyLogin:
     return ProxyLogin(
         networks=table.addresses,
         secret=secret,

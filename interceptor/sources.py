@@ -11,10 +11,11 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from interceptor.config.schema import Config, FhirTable
@@ -60,6 +61,7 @@ from interceptor.telemetry.events import (
 from interceptor.telemetry.health import DegradedReason, Health
 from interceptor.telemetry.metrics import Metrics, SourceMetrics
 from interceptor.telemetry.redaction import describe_error
+from interceptor.transport.tls import Credential
 
 MISSED_COUNT_MAX = 1000
 """Missed holds in one answer: more than anybody reads at once, and a bound on what one command costs."""
@@ -72,6 +74,7 @@ class SourceWiring:
     """What sources are built from.
 
     Attributes:
+        credentials: The certificates of each server, by its table: "fhir.NAME"; files are read where it is missing.
         give_up: A fault of our own ended a part that must live.
         others: Sources beside FHIR: the registry, where there is one.
         registry: Where whole answers of FHIR servers are kept for later orders; None where nobody asks it.
@@ -84,6 +87,7 @@ class SourceWiring:
     log: EventLog
     give_up: Callable[[BaseException], None]
     now: Callable[[], datetime]
+    credentials: Mapping[str, Credential] = field(default_factory=dict)
     others: Sequence[Source] = ()
     registry: Registry | None = None
 
@@ -203,6 +207,7 @@ async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
             source = open_source(
                 fhir_settings(name, table, egfr_codes=wiring.codes.filtration_rate_codes(), environment=os.environ),
                 clock=FhirClock(now=wiring.now, monotonic=time.monotonic),
+                tls=_context_of(wiring.credentials.get(f"fhir.{name}")),
                 spawn=spawn,
                 landed=partial(_land, spawn, sources, name),
                 observer=_Observer(name=name, metrics=wiring.metrics.sources[name], log=wiring.log, sources=sources),
@@ -215,6 +220,10 @@ async def open_sources(wiring: SourceWiring) -> AsyncIterator[Sources]:
             # Flights end before the connections that they use are closed.
             tasks.cancel()
             await asyncio.sleep(0)
+
+
+def _context_of(credential: Credential | None) -> Callable[[], SSLContext] | None:
+    return None if credential is None else lambda: credential.context
 
 
 def _land(

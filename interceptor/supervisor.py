@@ -8,15 +8,18 @@ dies, the node drains and ends, and never holds ports and journal against the ne
     SIGHUP            the node reads its configuration again
     SIGUSR2           a fresh node, of the version that is installed now, takes over from the running one
 
-Failures: a node that could not even start once is told and not tried again; one that ran before is, for ever,
-with a pause that grows to `PAUSE_SECONDS_MAX`. A node whose loop hangs is ended. A fresh node that cannot take over
+After a reload that the node took, however it was asked, and after a take-over, the review pages are started anew: they
+read the same file and are of the same version, and the wire does not notice.
+
+Failures: a node that never served and says that it cannot start is told and not tried again; one that served before is,
+for ever, with a pause that grows to `PAUSE_SECONDS_MAX`. A node whose loop hangs is ended. A fresh node that cannot take over
 changes nothing: the running one goes on. What becomes of the review pages is nothing to the node (`companion.py`).
 """
 
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -31,8 +34,6 @@ PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 5.0
 SETTLED_SECONDS = 20.0
 """A process that lived so long is started again without a pause."""
-STARTING_SECONDS = 5.0
-"""A process that ends within this time, the first time, could not start: a person is looking at the terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ class Supervision:
         first: The command of the first start; None for `command`.
         stop_seconds_max: How long the process may take to stop before it is killed.
         watchdog_seconds: How long its loop may be silent before it is ended; 0 lets it hang.
-        give_up_codes: Exit codes that mean "it will never start": at the first start they end the supervision.
+        give_up_codes: Exit codes that mean "it will never start": from a node before any has served, however long its
+            start took, they end the supervision. A person is looking at the terminal then.
     """
 
     command: Sequence[str]
@@ -68,16 +70,25 @@ async def supervise(
     supervision: Supervision, *, log: EventLog, notifier: ServiceNotifier, beside: Sequence[Companion] = ()
 ) -> int:
     """Keep the node running until SIGTERM or SIGINT, and *beside* as long; returns the exit code for our own process."""
-    async with companions(beside, log=log):
-        return await Supervisor(supervision, log=log, notifier=notifier).run()
+    async with companions(beside, log=log) as renew_beside:
+        return await Supervisor(supervision, log=log, notifier=notifier, renew_beside=renew_beside).run()
 
 
 class Supervisor:
     """One node process at a time, and a second one while it takes over."""
 
-    def __init__(self, supervision: Supervision, *, log: EventLog, notifier: ServiceNotifier) -> None:
-        """See `supervise`."""
+    def __init__(
+        self,
+        supervision: Supervision,
+        *,
+        log: EventLog,
+        notifier: ServiceNotifier,
+        renew_beside: Callable[[], None],
+    ) -> None:
+        """See `supervise`. *renew_beside* starts anew what runs beside the node."""
         self._supervision = supervision
+        self._renew_beside = renew_beside
+        self._has_served = False
         self._log = log
         self._notifier = notifier
         self._wishes = _Wishes()
@@ -121,17 +132,17 @@ class Supervisor:
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _keep_running(self) -> int:
-        supervision, pause, is_first = self._supervision, PAUSE_SECONDS_MIN, True
+        supervision, pause = self._supervision, PAUSE_SECONDS_MIN
+        command = supervision.first or supervision.command
         while True:
-            command = supervision.first if is_first and supervision.first else supervision.command
             code, lived = await self._run_once(command)
             if self._wishes.stop.is_set():
                 return max(0, code)
             if code == EXIT_HANDED_OVER:
                 return 0
-            if is_first and lived < STARTING_SECONDS and code in supervision.give_up_codes:
+            if not self._has_served and code in supervision.give_up_codes:
                 return code
-            is_first = False
+            command = supervision.command
             pause = PAUSE_SECONDS_MIN if lived > SETTLED_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
             self._log.event(PROCESS_ENDED, process="node", exit_code=code, pause_seconds=pause)
             try:
@@ -149,6 +160,10 @@ class Supervisor:
                 while True:
                     self._child = child
                     await self._until_something(child)
+                    self._has_served |= child.serving.is_set()
+                    if child.config_taken.is_set():
+                        child.config_taken.clear()
+                        self._renew_beside()
                     if self._wishes.stop.is_set():
                         await child.stop(self._supervision.stop_seconds_max)
                     successor = await self._replace(child, stack) if self._wishes.replace.is_set() else None
@@ -175,6 +190,7 @@ class Supervisor:
                 group.create_task(child.wait()),
                 group.create_task(self._wishes.stop.wait()),
                 group.create_task(self._wishes.replace.wait()),
+                group.create_task(child.config_taken.wait()),
                 hangs,
             )
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -206,4 +222,5 @@ class Supervisor:
             self._log.event(HANDOVER_FAILED, exit_code=await successor.wait())
             return None
         self._log.event(HANDOVER_ENDED, was=child.pid, pid=successor.pid, seconds=round(time.monotonic() - began, 3))
+        self._renew_beside()
         return successor

@@ -3,7 +3,7 @@
 By the first pipe the node learns that its supervisor is dead. Into the second its event loop sends a pulse: a process
 whose loop is blocked, or that is stopped, cannot send it. Hung is worse than dead, and must be seen.
 
-    node's loop --"R" when it serves, "." every 0.25 s--> pipe --> supervisor
+    node's loop --"R" when it serves, "." every 0.25 s, "C" when it took another configuration--> pipe --> supervisor
 
 Failures: a full pipe (the supervisor does not read) loses a beat, a closed one all of them; neither disturbs the node.
 """
@@ -20,6 +20,7 @@ HEARTBEAT_VARIABLE: Final = "INTERCEPTOR_HEARTBEAT_FD"
 BEAT_SECONDS: Final = 0.25
 SERVING: Final = b"R"
 BEAT: Final = b"."
+CONFIG_TAKEN: Final = b"C"
 
 
 def is_supervised() -> bool:
@@ -38,6 +39,11 @@ def ask_for_successor() -> None:
     """Ask the supervisor to start a fresh node that takes over from this one."""
     assert is_supervised()
     os.kill(os.getppid(), signal.SIGUSR2)
+
+
+def tell_config_taken() -> None:
+    """Tell the supervisor that another configuration is in force: what runs beside us is to read it too."""
+    heartbeat_teller()(CONFIG_TAKEN)
 
 
 def heartbeat_teller() -> Callable[[bytes], None]:

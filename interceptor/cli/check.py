@@ -84,9 +84,10 @@ def _list_unmapped(config: Path, *, as_json: bool) -> None:
 
 
 def _find_login_problems(config: "Config") -> "Iterator[str]":
-    """Secrets, keys and certificates of FHIR servers and webhooks that could not be used."""
+    """Secrets, keys and certificates of FHIR servers, webhooks and the review pages' logins that could not be used."""
     import os
 
+    from interceptor.config.review_secrets import read_review_secrets
     from interceptor.config.secret import SecretError
     from interceptor.evidence.fhir_connect import FhirSetupError, check_settings
     from interceptor.sources import fhir_settings
@@ -97,6 +98,11 @@ def _find_login_problems(config: "Config") -> "Iterator[str]":
             check_settings(fhir_settings(name, table, egfr_codes=(), environment=os.environ))
         except (FhirSetupError, SecretError) as error:
             yield str(error)
+    if config.review is not None:
+        try:
+            read_review_secrets(config.review, os.environ)
+        except SecretError as error:
+            yield str(error)
     for name, webhook in config.webhook.items():
         try:
             read_webhook(name, webhook, os.environ)
@@ -106,7 +112,7 @@ def _find_login_problems(config: "Config") -> "Iterator[str]":
 
 def _find_tls_problems(config: "Config") -> "Iterator[str]":
     """Certificates, keys and lists of the lines that could not be used."""
-    from interceptor.line_security import check_tls_files
+    from interceptor.credentials import check_tls_files
 
     yield from check_tls_files(config)
 

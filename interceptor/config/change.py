@@ -32,6 +32,23 @@ RELOADABLE: Final = frozenset(
     }
 )
 """Keys that a reload can change; "*" stands for any name."""
+OF_THE_PAGES: Final = frozenset(
+    {
+        ("review", "listen"),
+        ("review", "public_url"),
+        ("review", "certificate_file"),
+        ("review", "key_file"),
+        ("review", "behind_proxy"),
+        ("review", "trusted_proxies"),
+        ("review", "local_users"),
+        ("review", "idle_minutes"),
+        ("review", "banner"),
+        ("review", "oidc"),
+        ("review", "proxy_login"),
+        ("cds",),
+    }
+)
+"""Keys, and tables with all that is in them, that only the review process reads: a reload starts it anew with them."""
 
 Key = tuple[str, ...]
 
@@ -43,6 +60,8 @@ def changed_keys(was: Config, now: Config) -> tuple[Key, ...]:
 
 def is_reloadable(key: Key) -> bool:
     """Whether a running node can take another value of this key."""
+    if any(key[: len(whole)] == whole for whole in OF_THE_PAGES):
+        return True
     return any(
         len(key) == len(allowed) and all(one in (_ANY, part) for one, part in zip(allowed, key, strict=True))
         for allowed in RELOADABLE

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -78,13 +79,20 @@ class FhirSetupError(ValueError):
 
 
 @asynccontextmanager
-async def open_http(settings: FhirSettings, clock: FhirClock) -> AsyncIterator[FhirHttp]:
+async def open_http(
+    settings: FhirSettings, clock: FhirClock, *, tls: Callable[[], ssl.SSLContext] | None = None
+) -> AsyncIterator[FhirHttp]:
     """The way to one server.
+
+    *tls* gives the context of the next connection, where somebody replaces certificates while this is open; without it
+    the files of *settings* are read once.
 
     Raises:
         FhirSetupError: A file or key cannot be used.
     """
-    tls = _tls(settings)
+    context = _tls(settings) if tls is None else None
+    if context is not None:
+        tls = partial(_same, context)
     login = _backend_client(settings)
     # Three searches of each patient run side by side.
     connections_max = settings.source.flights_max * 3
@@ -97,6 +105,10 @@ async def open_http(settings: FhirSettings, clock: FhirClock) -> AsyncIterator[F
             limits=settings.limits,
             search_method=settings.search_method,
         )
+
+
+def _same(context: ssl.SSLContext) -> ssl.SSLContext:
+    return context
 
 
 def check_settings(settings: FhirSettings) -> None:
@@ -154,16 +166,17 @@ async def open_source(
     settings: FhirSettings,
     *,
     clock: FhirClock,
+    tls: Callable[[], ssl.SSLContext] | None = None,
     spawn: Callable[[Coroutine[Any, Any, None]], None],
     landed: Callable[[PatientQuestion, PatientEvidence], None],
     observer: FhirObserver,
 ) -> AsyncIterator[FhirSource]:
-    """One server as a source; see `FhirSource` for *spawn*, *landed* and *observer*.
+    """One server as a source; see `open_http` for *tls*, `FhirSource` for *spawn*, *landed* and *observer*.
 
     Raises:
         FhirSetupError: A file or key cannot be used.
     """
-    async with open_http(settings, clock) as server:
+    async with open_http(settings, clock, tls=tls) as server:
         yield FhirSource(
             settings.name,
             server,

@@ -17,7 +17,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ import httpx2
 import stamina
 import stamina.instrumentation
 
+from interceptor.evidence.current_transport import CurrentTransport
 from interceptor.evidence.fhir_failure import FhirFailure, FhirReason
 
 Parameters = Sequence[tuple[str, str]]
@@ -79,16 +80,17 @@ def silence_http_loggers() -> None:
 
 @asynccontextmanager
 async def http_client(
-    *, limits: AnswerLimits, connections_max: int, tls: ssl.SSLContext | None
+    *, limits: AnswerLimits, connections_max: int, tls: Callable[[], ssl.SSLContext] | None
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """A connection pool for the length of the block; *tls* None for plain http."""
+    """Connections for the length of the block; *tls* gives the context of the next one, None is for plain http."""
     silence_http_loggers()
     async with httpx2.AsyncClient(
-        verify=tls if tls is not None else False,
+        transport=CurrentTransport(
+            tls, httpx2.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
+        ),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(limits.seconds_max, connect=limits.connect_seconds_max),
-        limits=httpx2.Limits(max_connections=connections_max, max_keepalive_connections=connections_max),
         # Only what is decompressed in bounded pieces: see httpx2's ZlibDecompressor.
         headers={"accept": "application/fhir+json", "accept-encoding": "gzip", "user-agent": "order-interceptor"},
     ) as client:

@@ -3,8 +3,8 @@
 uvicorn's server runs inside our own asyncio code: we bind the address, we take the signals, and its `sys.exit` paths are
 never reached. The process is polite to the node beside it: on a busy machine the node is served first.
 
-Failures: an address that cannot be bound, or a certificate that cannot be read, stops the start (OSError). A node that is
-away is waited for; meanwhile no sign of life reaches it, so that nothing new is held.
+Failures: an address that cannot be bound stops the start (OSError). A replaced certificate that cannot be used leaves the
+one that was there. A node that is away is waited for; meanwhile no sign of life reaches it, so that nothing new is held.
 """
 
 import asyncio
@@ -13,8 +13,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -28,24 +26,18 @@ from interceptor.review.rights import DECIDING_ROLES
 from interceptor.review.session import SessionActivity
 from interceptor.review.slow_client import TimedHttp
 from interceptor.review.tally import ReviewTally
+from interceptor.transport.tls import Credential, TlsFileProblem
 
 HEARTBEAT_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 1.0
 ACTIVITY_SECONDS: Final = 15.0
 REPORT_SECONDS: Final = 5.0
+CERTIFICATE_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 5.0
 NICENESS: Final = 10
 """How much the node goes first where both want the processor: the wire must not feel how many people read pages."""
 _HEAD_SIZE_MAX: Final = 32 * 1024
 _CONNECTIONS_MAX: Final = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsPair:
-    """A certificate with its chain and its key, PEM."""
-
-    certificate_file: Path
-    key_file: Path
 
 
 class _Server(uvicorn.Server):
@@ -77,7 +69,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, *, tls: TlsPair | None, stopping: asyncio.Event
+    app: ASGIApp, listener: socket.socket, *, tls: Credential | None, stopping: asyncio.Event
 ) -> AsyncIterator[None]:
     """Serve *app* on *listener* for the length of the block; leaving it drains.
 
@@ -87,8 +79,6 @@ async def serving(
         tls: None serves plain HTTP, for this machine or a proxy.
         stopping: Set when the draining begins, for answers that have no end of their own.
 
-    Raises:
-        OSError: The certificate or key cannot be used.
     """
     config = uvicorn.Config(
         app,
@@ -106,30 +96,41 @@ async def serving(
     )
     config.load()
     if tls is not None:
-        config.ssl = build_tls(tls)
+        config.ssl = current_tls(tls)
     server = _Server(config)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve(sockets=[listener]), name="review-server")
+        keeping = [group.create_task(keep_certificate(tls), name="certificate")] if tls is not None else []
         try:
             yield
         finally:
+            for one in keeping:
+                one.cancel()
             stopping.set()
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await task
 
 
-def build_tls(pair: TlsPair) -> ssl.SSLContext:
-    """TLS 1.2 and newer with this certificate.
+def current_tls(credential: Credential) -> ssl.SSLContext:
+    """A context whose every handshake takes the certificate of that moment: uvicorn keeps one context for its life."""
+    context = credential.context
 
-    Raises:
-        OSError: A file cannot be read, or is not what it should be.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    context.load_cert_chain(pair.certificate_file, pair.key_file)
+    def take_current(handshake: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        handshake.context = credential.context
+
+    # Called with every handshake, whether a name came with it or not.
+    context.sni_callback = take_current
     return context
+
+
+async def keep_certificate(credential: Credential) -> None:
+    """Take replaced files, every minute. Cancelling ends it; what cannot be used is told by the node, which looks too."""
+    while True:
+        await asyncio.sleep(CERTIFICATE_SECONDS)
+        with suppress(TlsFileProblem):
+            if credential.is_changed():
+                credential.reload()
 
 
 @asynccontextmanager

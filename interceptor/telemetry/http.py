@@ -8,13 +8,15 @@ GET and HEAD only, keeps no connection open and reads nothing but the request li
     /readyz      200 or 503: should placers be sent here?      ?verbose lists every check
 
 Failures: an address that cannot be bound stops the start (OSError). A client that is slow, wrong or one too many
-is dropped; nothing is retried.
+is dropped; nothing is retried. A node that takes over from a running one is given its listening sockets: a scrape that
+comes between the two waits in their queue.
 """
 
 import asyncio
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +28,7 @@ from interceptor.telemetry.metrics import CONTENT_TYPE, Metrics
 _REQUEST_SECONDS_MAX: Final = 5.0
 _REQUEST_HEAD_SIZE_MAX: Final = 8192
 _CONNECTIONS_MAX: Final = 64
+_BACKLOG: Final = 100
 _ACCEPT_SECONDS: Final = 0.01
 _GIVE_WAY_SECONDS: Final = 0.00002
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -102,49 +105,71 @@ def _plain(status: str, text: str) -> Page:
 
 @contextmanager
 def serve_status(
-    host: str, port: int, *, metrics: Metrics, health: Health, cache_seconds: float = 1.0
+    listening: Sequence[socket.socket], *, metrics: Metrics, health: Health, cache_seconds: float = 1.0
 ) -> Iterator[int]:
-    """Serve the pages for the length of the block; gives the port (for *port* 0, the one that the system chose).
+    """Serve the pages for the length of the block; gives the port.
 
     Args:
-        host: Address to listen on, apart from the review pages'.
-        port: 0-65535.
+        listening: From `bind_status`, or from the node whose place this one takes; closed at the end.
         metrics: What /metrics shows.
         health: What /livez and /readyz tell.
         cache_seconds: Age up to which a rendered metrics page is given again; 0 renders every time.
 
     Raises:
-        OSError: The address cannot be bound.
+        OSError: The sockets cannot be listened on.
     """
-    server = _StatusThread(host, port, StatusPages(metrics=metrics, health=health, cache_seconds=cache_seconds))
-    bound_port = server.start()
+    server = _StatusThread(listening, StatusPages(metrics=metrics, health=health, cache_seconds=cache_seconds))
+    server.start()
     try:
-        yield bound_port
+        yield int(listening[0].getsockname()[1])
     finally:
         server.stop()
 
 
-class _StatusThread:
-    """The thread, its loop and the listening socket."""
+def bind_status(host: str, port: int) -> tuple[socket.socket, ...]:
+    """One bound socket for each address of *host*, apart from the review pages'; port 0 takes a free one.
 
-    def __init__(self, host: str, port: int, pages: StatusPages) -> None:
-        self._host = host
-        self._port = port
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            one = socket.socket(family, socket.SOCK_STREAM)
+            bound.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.settimeout(0.0)
+            one.bind((address[0], port or (bound[0].getsockname()[1] if len(bound) > 1 else 0), *address[2:]))
+            # Here, and not in the thread: a port that somebody listens on already says so with this call.
+            one.listen(_BACKLOG)
+    except OSError as error:
+        for one in bound:
+            one.close()
+        raise OSError(error.errno, f"metrics.listen: {host}:{port}: {error.strerror}") from None
+    return tuple(bound)
+
+
+class _StatusThread:
+    """The thread, its loop and the servers on the listening sockets."""
+
+    def __init__(self, listening: Sequence[socket.socket], pages: StatusPages) -> None:
+        self._listening = listening
         self._pages = pages
         self._open: set[asyncio.Transport] = set()
         self._started = threading.Event()
         self._start_error: OSError | None = None
-        self._bound_port = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="status", daemon=True)
 
-    def start(self) -> int:
+    def start(self) -> None:
         self._thread.start()
         self._started.wait()
         if self._start_error is not None:
             raise self._start_error
-        return self._bound_port
 
     def stop(self) -> None:
         assert self._loop is not None
@@ -155,23 +180,24 @@ class _StatusThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        servers: list[asyncio.Server] = []
         try:
-            server = await self._loop.create_server(
-                lambda: _StatusConnection(self._pages, self._open), self._host, self._port
-            )
+            for one in self._listening:
+                server = self._loop.create_server(lambda: _StatusConnection(self._pages, self._open), sock=one)
+                servers.append(await server)
         except OSError as error:
             self._start_error = error
             self._started.set()
             return
-        self._bound_port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stopping.wait()
         # CPython 3.11 leaks a connection that was accepted in the turn in which its server closes
         # (test_leaving_the_block_ends_...): stop accepting, let those become transports, close then.
-        for listener in server.sockets:
-            self._loop.remove_reader(listener.fileno())
+        for one in self._listening:
+            self._loop.remove_reader(one.fileno())
         await asyncio.sleep(_ACCEPT_SECONDS)
-        server.close()
+        for closing in servers:
+            closing.close()
         for transport in tuple(self._open):
             transport.abort()
         await asyncio.sleep(_ACCEPT_SECONDS)

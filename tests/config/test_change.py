@@ -1,11 +1,11 @@
 """Which keys differ between two configurations, and which of them a running node can take."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from interceptor.config.change import RELOADABLE, changed_keys, is_reloadable, why_not
+from interceptor.config.change import OF_THE_PAGES, RELOADABLE, changed_keys, is_reloadable, why_not
 from interceptor.config.schema import Config
 
 BASE: dict[str, dict[str, Any]] = {
@@ -50,6 +50,12 @@ def test_a_route_that_came_is_one_key_and_needs_a_restart() -> None:
         (("route", "orders", "custody"), False),
         (("hold", "review_heartbeat_seconds"), False),
         (("node", "data_directory"), False),
+        (("review", "banner"), True),
+        (("review", "oidc", "issuer"), True),
+        (("cds", "epic", "issuer"), True),
+        # The node counts with these; the pages alone would show something else.
+        (("review", "claim_minutes"), False),
+        (("review",), False),
     ],
 )
 def test_what_was_opened_with_a_key_keeps_it(key: tuple[str, ...], expected: bool) -> None:
@@ -60,9 +66,13 @@ def test_a_mode_has_a_command_of_its_own() -> None:
     assert "interceptor mode orders" in why_not(("route", "orders", "mode"))
 
 
-def test_every_reloadable_key_is_a_key() -> None:
-    for key in RELOADABLE:
-        table: Any = Config.model_fields[key[0]].annotation
-        if len(key) == 3:
-            table = table.__args__[1]
-        assert key[-1] in table.model_fields, key
+@pytest.mark.parametrize("key", sorted(RELOADABLE | OF_THE_PAGES))
+def test_every_reloadable_key_is_a_key(key: tuple[str, ...]) -> None:
+    table: Any = Config
+    for part in key:
+        if part == "*":
+            continue
+        assert part in table.model_fields, key
+        annotation = table.model_fields[part].annotation
+        tables = [one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields")]
+        table = tables[0] if tables else annotation

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import pytest
@@ -53,14 +54,15 @@ async def site_of(
     folder: Path,
     *,
     resources: list[dict[str, Any]] | None = None,
+    tls: SSLContext | None = None,
     fhir: dict[str, Any] | None = None,
     registry: bool = False,
     assigning_authority: str = "",
     **changes: Any,
 ) -> AsyncIterator[Site]:
-    """A site whose node enforces; *changes* are of the route, *fhir* of [fhir.epic]."""
+    """A site whose node enforces; *changes* are of the route, *fhir* of [fhir.epic], *tls* is the FHIR server's."""
     events = Events()
-    async with serving(record() if resources is None else resources) as server, filler() as far:
+    async with serving(record() if resources is None else resources, tls=tls) as server, filler() as far:
         table = FhirTable.model_validate(
             {"base_url": server.base_url, "systems": {"HOSP": IDENTIFIER_SYSTEM}, **(fhir or {})}
         )

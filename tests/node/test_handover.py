@@ -48,3 +48,28 @@ async def test_a_fresh_node_that_cannot_start_leaves_the_running_one_alone(tmp_p
                     await asyncio.sleep(0.05)
             assert b"MSA|AA|" in await exchange(node.placer_port, film("A1"))
             assert node.pid() == old
+
+
+async def scraped(port: int) -> bytes:
+    """One scrape; a refused connection raises, as it would count as a failed one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(60):
+        page = await reader.read()
+    writer.close()
+    return page
+
+
+@pytest.mark.fault(47)
+async def test_the_port_of_the_metrics_is_handed_over_and_no_scrape_is_refused(tmp_path: Path) -> None:
+    async with filler() as ris:
+        node = SupervisedNode(tmp_path, filler_port=ris.port)
+        async with node.running():
+            node.ask_supervisor(signal.SIGUSR2)
+            while not any(event.get("event") == "handover_ended" for event in node.events()):
+                # One that the old node had begun may be cut off with it; Prometheus would count no refusal either.
+                page = await scraped(node.metrics_port)
+                assert page == b"" or page.startswith(b"HTTP/1.1 200 ")
+            assert (await scraped(node.metrics_port)).startswith(b"HTTP/1.1 200 ")
+            (asked,) = (event for event in node.events() if event.get("event") == "handover_asked")
+            assert asked["listeners"] == ["metrics", "route.orders"]

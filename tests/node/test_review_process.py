@@ -16,7 +16,7 @@ from interceptor.review.node_client import NodeClient
 from interceptor.review.process import can_review
 from interceptor.review.rights import Role
 from tests.support.metric_page import sample
-from tests.support.node import Events, Filler, filler, free_port, node_of, placer_of
+from tests.support.node import Events, Filler, Placer, filler, free_port, node_of, placer_of
 from tests.support.orders import order
 from tests.support.review import review_config, review_of
 from tests.support.supervised_node import SupervisedNode, exchange, film
@@ -81,6 +81,63 @@ async def test_the_review_process_killed_under_traffic_loses_no_message_and_come
 
 async def started_again(node: SupervisedNode, count: int) -> bool:
     return len(review_pids(node)) >= count
+
+
+async def page_of(port: int) -> str:
+    async with httpx2.AsyncClient(timeout=20, trust_env=False) as client:
+        with suppress(httpx2.HTTPError):
+            return (await client.get(f"http://127.0.0.1:{port}/login")).text
+    return ""
+
+
+@pytest.mark.hazard("H24")
+async def test_a_reload_reaches_the_pages_and_the_wire_does_not_notice(tmp_path: Path) -> None:
+    """By SIGHUP and by the command; a file that is refused changes neither. The placer's one connection stands throughout."""
+    async with filler() as receiver, reviewed(tmp_path, receiver) as (node, port):
+        await until(lambda: answers(port), "the pages were never served")
+        was = node.config.read_text(encoding="utf-8")
+        async with connected_placer(node) as placer:
+            assert b"MSA|AA|" in await placer.exchange(film("A1"))
+            node.config.write_text(was + 'banner = "Practice only"\n', encoding="utf-8")
+            node.ask_supervisor(signal.SIGHUP)
+            await until(lambda: says(port, "Practice only"), "SIGHUP did not reach the pages")
+            assert b"MSA|AA|" in await placer.exchange(film("A2"))
+            node.config.write_text(was + 'banner = "Tomorrow"\nclaim_minutes = 3.0\n', encoding="utf-8")
+            report = await node.ask("reload", actor="ann")
+            assert report["problems"] == [
+                "review.claim_minutes: cannot be changed while the node runs; use `interceptor restart`"
+            ]
+            node.config.write_text(was + 'banner = "Today"\n', encoding="utf-8")
+            report = await node.ask("reload", actor="ann")
+            assert (report["applied"], report["changed"]) == (True, ["review.banner"])
+            await until(lambda: says(port, "Today"), "the command did not reach the pages")
+            assert b"MSA|AA|" in await placer.exchange(film("A3"))
+        assert len(review_pids(node)) == 3, "the refused one started nothing"
+        assert len(await receiver.wait_for(3)) == 3
+
+
+@pytest.mark.fault(47)
+async def test_after_a_restart_the_pages_are_of_the_fresh_nodes_version_and_file(tmp_path: Path) -> None:
+    async with filler() as receiver, reviewed(tmp_path, receiver) as (node, port):
+        await until(lambda: answers(port), "the pages were never served")
+        was = node.config.read_text(encoding="utf-8")
+        node.config.write_text(was + "claim_minutes = 3.0\nbanner = 'Fresh'\n", encoding="utf-8")
+        node.ask_supervisor(signal.SIGUSR2)
+        await until(lambda: says(port, "Fresh"), "the pages are those of before")
+        assert len(review_pids(node)) == 2
+
+
+async def says(port: int, words: str) -> bool:
+    return words in await page_of(port)
+
+
+@asynccontextmanager
+async def connected_placer(node: SupervisedNode) -> AsyncIterator[Placer]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.placer_port)
+    try:
+        yield Placer(reader, writer)
+    finally:
+        writer.close()
 
 
 async def test_the_first_start_prints_a_one_time_link_and_a_start_with_accounts_does_not(tmp_path: Path) -> None:

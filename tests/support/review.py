@@ -1,6 +1,7 @@
 """The review pages on a running node, asked over the ASGI interface, with people who are logged in."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import httpx2
 from starlette.applications import Starlette
 
 from interceptor.config.review import ReviewTable
+from interceptor.config.review_secrets import read_review_secrets
 from interceptor.config.schema import Config
 from interceptor.journal.review_links import SqlRecordReader
 from interceptor.journal.review_orders import SQLITE_WORDS, SqlOrderReader
@@ -105,7 +107,7 @@ async def review_of(config: Config, *, provider: OidcClient | None = None, **set
     assert config.review is not None
     readers = Readers(journal_path(config.node.data_directory), vfs=None, count=2)
     clock, activity = Clock(), SessionActivity()
-    built = build_settings(config, config.review, port=8440)
+    built = build_settings(config, config.review, port=8440, secrets=read_review_secrets(config.review, os.environ))
     content = shipped_content()
     parts = ReviewParts(
         settings=replace(built, **{"is_tls": True, **settings}),

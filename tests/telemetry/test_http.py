@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from interceptor.telemetry.health import DegradedReason, Health
-from interceptor.telemetry.http import StatusPages, serve_status
+from interceptor.telemetry.http import StatusPages, bind_status, serve_status
 from interceptor.telemetry.metrics import MetricLabels, Metrics
 
 
@@ -47,7 +47,7 @@ def metrics() -> CountedMetrics:
 
 @pytest.fixture
 def port(metrics: CountedMetrics, health: Health) -> Iterator[int]:
-    with serve_status("127.0.0.1", 0, metrics=metrics, health=health, cache_seconds=60) as bound:
+    with serve_status(bind_status("127.0.0.1", 0), metrics=metrics, health=health, cache_seconds=60) as bound:
         yield bound
 
 
@@ -165,8 +165,8 @@ def test_idle_connections_do_not_keep_the_probe_waiting(port: int) -> None:
 
 def test_an_address_in_use_stops_the_start(port: int, metrics: CountedMetrics, health: Health) -> None:
     with (
-        pytest.raises(OSError, match="address already in use"),
-        serve_status("127.0.0.1", port, metrics=metrics, health=health),
+        pytest.raises(OSError, match=r"metrics\.listen: 127\.0\.0\.1:.* Address already in use"),
+        serve_status(bind_status("127.0.0.1", port), metrics=metrics, health=health),
     ):
         pass
 
@@ -174,7 +174,7 @@ def test_an_address_in_use_stops_the_start(port: int, metrics: CountedMetrics, h
 def test_leaving_the_block_ends_the_thread_though_a_client_is_connected(
     metrics: CountedMetrics, health: Health
 ) -> None:
-    with serve_status("127.0.0.1", 0, metrics=metrics, health=health) as bound:
+    with serve_status(bind_status("127.0.0.1", 0), metrics=metrics, health=health) as bound:
         client = socket.create_connection(("127.0.0.1", bound), timeout=10)
     with client:
         assert client.recv(1) == b""
