@@ -12,7 +12,8 @@ from interceptor.config.review import ReviewTable
 from interceptor.credentials import check_tls_files, review_place
 from interceptor.review.process import bind, current_tls, serving
 from interceptor.transport.tls import TlsFileProblem
-from tests.evidence.test_lookup_node import record, site_of, undiagnosed
+from tests.evidence.test_lookup_node import site_of, undiagnosed
+from tests.support.fhir import record
 from tests.support.metric_page import sample
 from tests.support.node import Events, filler, node_config, node_of
 from tests.support.site_ca import SiteCa
