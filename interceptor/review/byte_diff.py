@@ -8,6 +8,7 @@ A promise stands behind it: what is not listed as added, removed or changed is t
 counts those fields.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -44,12 +45,14 @@ class MessageDiff:
     """Two messages beside each other.
 
     Attributes:
+        changed_count: Segments that are there before and after, with other fields.
         same_count: Fields that are the same, byte for byte, empty ones not counted.
         is_same: Whether the two are the same bytes.
     """
 
     lines: tuple[DiffLine, ...]
     changes: tuple[FieldChange, ...]
+    changed_count: int
     same_count: int
     is_same: bool
 
@@ -58,10 +61,11 @@ class MessageDiff:
         """The difference in words."""
         if self.is_same:
             return f"Nothing is changed: {self.same_count} fields, byte for byte as received."
-        added = sum(1 for line in self.lines if line.kind == "added")
-        removed = sum(1 for line in self.lines if line.kind == "removed")
+        added = sum(1 for line in self.lines if line.kind == "added") - self.changed_count
+        removed = sum(1 for line in self.lines if line.kind == "removed") - self.changed_count
         parts = [f"{added} segments added" if added != 1 else "1 segment added"] if added else []
-        parts += [f"{removed} removed or replaced"] if removed else []
+        parts += [f"{self.changed_count} changed"] if self.changed_count else []
+        parts += [f"{removed} removed"] if removed else []
         return f"{', '.join(parts)}. Unchanged: {self.same_count} fields, byte for byte."
 
 
@@ -73,6 +77,7 @@ def message_diff(before: bytes, after: bytes) -> MessageDiff:
     lines: list[DiffLine] = []
     changes: list[FieldChange] = []
     same: list[Segment] = []
+    changed_segment_count = 0
     matcher = SequenceMatcher(None, old_lines, new_lines, autojunk=False)
     for tag, old_from, old_to, new_from, new_to in matcher.get_opcodes():
         if tag == "equal":
@@ -83,13 +88,15 @@ def message_diff(before: bytes, after: bytes) -> MessageDiff:
         lines.extend(_lines("added", new.segments[new_from:new_to], new))
         pair = (old.segments[old_from:old_to], new.segments[new_from:new_to])
         changes.extend(_changes(*pair, (before, after)))
-        same_names = {segment.name for segment in pair[0]} & {segment.name for segment in pair[1]}
-        same.extend(segment for segment in pair[0] if segment.name in same_names)
-    changed_count = sum(1 for change in changes if change.before)
+        names = [Counter(segment.name for segment in one) for one in pair]
+        changed_segment_count += (names[0] & names[1]).total()
+        same.extend(segment for segment in pair[0] if segment.name in names[1])
+    changed_field_count = sum(1 for change in changes if change.before)
     return MessageDiff(
         lines=tuple(lines),
         changes=tuple(changes),
-        same_count=max(0, sum(map(_field_count, same)) - changed_count),
+        changed_count=changed_segment_count,
+        same_count=max(0, sum(map(_field_count, same)) - changed_field_count),
         is_same=before == after,
     )
 

@@ -8,6 +8,7 @@ same answer, after the same time.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from interceptor.review.node_client import Answer, NodeAway, Reply
 from interceptor.review.oidc import LoginAttempt, OidcFailure
 from interceptor.review.parts import ReviewParts
 from interceptor.review.person import Person
+from interceptor.review.plain_words import duration_words
 from interceptor.review.rendering import NAVIGATION
 from interceptor.review.rights import Action
 from interceptor.review.security import SESSION_COOKIE
@@ -75,7 +77,7 @@ class LoginPages:
         keys = (f"account:{name}", f"address:{address}")
         wait = self._throttle.wait_seconds(keys)
         if wait > 0:
-            problem = f"Too many tries. Wait {wait:.0f} seconds."
+            problem = f"Too many tries. Wait {duration_words(timedelta(seconds=wait + 1))}."
             self._parts.tally.login("throttled")
             answer = login_page(self._parts, request, target=target, problem=problem, status_code=429)
             answer.headers["Retry-After"] = str(max(1, round(wait)))

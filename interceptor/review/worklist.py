@@ -3,7 +3,8 @@
 In: orders as the journal has them, a query as the address has it, the time. Out: values that a template prints.
 All state is in the query, and the query never holds a patient: what is searched by name or number is posted.
 
-Most urgent first: overdue, then time left to the minute, then priority, then age. `sort_key` is that order as text, so
+Most urgent first: overdue, then time left to the minute, then priority, then age; behind them what still waits for its
+siblings. `sort_key` is that order as text, so
 that a browser puts a new row where the server would have put it.
 """
 
@@ -173,6 +174,9 @@ def sort_key(row: OrderRow) -> str:
     """Most urgent first, as text."""
     if row.deadline_at is None or row.state not in (OrderState.HELD, OrderState.PARKED):
         return f"z{10**12 - int(row.moved_at.timestamp()):013d}-{row.entry_id:012d}"
+    if row.state is OrderState.PARKED:
+        # Its deadline is the end of the wait for siblings, seconds away: no hurry of a person's.
+        return f"b{int(row.taken_at.timestamp()):011d}-{row.entry_id:012d}"
     minute = int(row.deadline_at.timestamp()) // 60
     rank = words.PRIORITY_RANK.get(row.priority, len(words.PRIORITY_RANK))
     return f"a{minute:010d}-{rank}-{int(row.taken_at.timestamp()):011d}-{row.entry_id:012d}"
@@ -182,6 +186,8 @@ def time_left(row: OrderRow, now: datetime) -> TimeLeft:
     """How long *row* may still wait."""
     if row.deadline_at is None or row.state not in (OrderState.HELD, OrderState.PARKED):
         return TimeLeft(text=words.ago_words(row.moved_at, now), level="ended", deadline="")
+    if row.state is OrderState.PARKED:
+        return TimeLeft(text="waiting for siblings", level="calm", deadline="")
     left = row.deadline_at - now
     deadline = row.deadline_at.isoformat()
     if left <= timedelta(0):

@@ -243,9 +243,12 @@ async def test_the_next_key_leads_to_the_next_order_that_waits(place: Site) -> N
 
 async def test_a_printed_order_shows_the_patient_and_the_reasons_and_no_buttons(place: Site) -> None:
     entry = await place.hold(order("PRT1", patient="2014"))
-    page = await place.person("rosa")
+    page = await place.person("rosa", viewport={"width": 794, "height": 1123}, color_scheme="dark")
     await place.open(page, f"/orders/{entry}")
     await page.emulate_media(media="print")
+    assert await page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)", (
+        "black, in the dark theme too"
+    )
     await expect(page.locator(".patient")).to_be_visible()
     await expect(page.locator(".verdict")).to_be_visible()
     assert await page.locator("button:visible, form:visible, nav:visible").count() == 0
@@ -253,6 +256,7 @@ async def test_a_printed_order_shows_the_patient_and_the_reasons_and_no_buttons(
     await place.open(page, "/")
     await expect(page.locator(f"#order-{entry}")).to_be_visible()
     assert await page.locator("button:visible, nav:visible").count() == 0
+    await expect(page.locator(".print-only")).to_contain_text("Printed for Rosa")
     await take_screenshot(page, "print-worklist")
 
 

@@ -101,6 +101,8 @@ async def test_the_printed_link_shows_live_rows_and_a_release_by_keyboard_is_del
         bar = page.locator("[data-order-bar] [data-outcome=delivered]")
         await expect(bar).to_contain_text("filler answered AA")
         shown_at = datetime.fromisoformat(await page.evaluate("new Date().toISOString()"))
+        await expect(page.locator("#order-time")).to_have_text("delivered")
+        await expect(page.locator(".undo")).to_have_count(0)
         await take_screenshot(page, "demo-delivered")
         address = page.url.partition("/orders/")[0]
         history = await (await page.request.get(f"{address}/orders/{entry}/history.json")).json()

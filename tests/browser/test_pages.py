@@ -15,6 +15,7 @@ pytestmark = pytest.mark.timeout(600)
 PAGES = {
     "worklist": "/",
     "decided": "/?tab=decided",
+    "missed": "/missed",
     "order": "/orders/1",
     "message": "/orders/1/message",
     "history": "/orders/1/history",

@@ -8,7 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from interceptor.review.scope import Scope
+from interceptor.review.rights import Action
+from interceptor.review.scope import ACTIONS, Scope
 from tests.support.node import Filler, filler, node_of, placer_of
 from tests.support.orders import order
 from tests.support.review import ORIGIN, Review, review_config, review_of
@@ -149,6 +150,39 @@ async def test_every_operation_refuses_a_token_without_its_scope_and_that_is_aud
         audited = await review.audit("access_refused")
         assert len(audited) == refused >= 10
         assert all("{" in one["path"] or "1" not in one["path"].removeprefix("/api/v1") for one in audited)
+
+
+async def operations_of(api: Program) -> list[tuple[str, str]]:
+    """Method and path of every operation that the API describes, the stream of events aside: it has no end."""
+    document = (await api.client.get("/api/v1/openapi.json")).json()
+    described = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    return [one for one in described if one[1] != "/events"]
+
+
+@pytest.mark.hazard("H13")
+async def test_each_scope_opens_the_operations_of_its_actions_and_no_other(tmp_path: Path) -> None:
+    """Generated from the table of scopes and the API's own description: every scope asks for every operation."""
+    async with held(tmp_path, "A1") as (review, _):
+        refused: set[tuple[Scope, str, str]] = set()
+        operations = await operations_of(await program(review, Scope.EVENTS_READ, name="describer"))
+        for scope in Scope:
+            api = await program(review, scope, name=scope.name.lower().replace("_", "-"))
+            for method, path in operations:
+                place = path.replace("{entry}", "1").replace("{outbox}", "1").replace("{name}", "orders")
+                answer = await api.send(method, place, {})
+                if answer.status_code == 403 and answer.json()["code"] == "scope_missing":
+                    refused.add((scope, method, path))
+        audited = await review.audit("access_refused")
+        assert len(audited) == len(refused)
+        needed = {(one["method"], one["path"].removeprefix("/api/v1")): one["refused"] for one in audited}
+        assert set(needed) == set(operations), "no operation is open to every scope"
+        expected = {
+            (scope, *operation)
+            for scope in Scope
+            for operation, action in needed.items()
+            if Action(action) not in ACTIONS[scope]
+        }
+        assert refused == expected
 
 
 async def test_a_scope_to_comment_is_no_scope_to_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.held_orders import HOSTILE_NAMES, held_order, held_orders
 
 PAGES = ("/", "/orders/1", "/orders/1/message", "/orders/1/message?tab=facts", "/orders/1/message?tab=proposed",
     "/orders/1/message?tab=sent", "/orders/1/message?tab=acknowledgment", "/orders/1/history", "/audit", "/traffic",
-    "/routes", "/dead-letters", "/policy", "/policy/vignettes", "/policy/try", "/users", "/help")  # fmt: skip
+    "/routes", "/dead-letters", "/missed", "/policy", "/policy/vignettes", "/policy/try", "/users", "/help")  # fmt: skip
 EXPORTS = ("/orders.csv", "/audit.csv", "/traffic.csv", "/routes.csv", "/dead-letters.csv", "/policy/unmapped.csv",
     "/orders/1/history.csv")  # fmt: skip
 

@@ -74,6 +74,7 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
             row=record.row,
             seen=request.query_params.get("version", ""),
             outcome=outcome_words(record.row),
+            state_words=words.said(words.STATES, record.row.state),
             answers=await answers_of(parts, record.row),
         )
 
@@ -87,15 +88,7 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
         return render(parts, request, template, preview=shown, row=record.row)
 
     async def next_order(request: Request) -> Response:
-        """The most urgent order that waits behind this one and that nobody else has in hand."""
-        after = request.query_params.get("after", "")
-        waiting = select(await parts.reader.waiting_orders(), ())
-        claims = claim_marks(await parts.reader.claims(), request.state.person.name, parts.now())
-        free = [row for row in waiting if claims.of(row.entry_id).is_mine or not claims.of(row.entry_id).name]
-        here = next((row for row in waiting if str(row.entry_id) == after), None)
-        behind = [row for row in free if here is None or sort_key(row) > sort_key(here)] or free
-        found = next((row for row in behind if str(row.entry_id) != after), None)
-        return RedirectResponse("/" if found is None else f"/orders/{found.entry_id}", status_code=303)
+        return await _next_order(parts, request)
 
     base = "/orders/{entry:int}"
     return (
@@ -110,6 +103,19 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
             for path, command, action in ACTS
         ),
     )
+
+
+async def _next_order(parts: ReviewParts, request: Request) -> Response:
+    """The most urgent order that waits behind this one, that nobody else has in hand and nobody put aside."""
+    after = request.query_params.get("after", "")
+    waiting = select(await parts.reader.waiting_orders(), ())
+    claims = claim_marks(await parts.reader.claims(), request.state.person.name, parts.now())
+    marks = [(row, claims.of(row.entry_id)) for row in waiting]
+    free = [row for row, mark in marks if not mark.snoozed_until and (mark.is_mine or not mark.name)]
+    here = next((row for row in waiting if str(row.entry_id) == after), None)
+    behind = [row for row in free if here is None or sort_key(row) > sort_key(here)] or free
+    found = next((row for row in behind if str(row.entry_id) != after), None)
+    return RedirectResponse("/" if found is None else f"/orders/{found.entry_id}", status_code=303)
 
 
 def _act(parts: ReviewParts, command: str, verb: str) -> Endpoint:

@@ -47,9 +47,15 @@
       row.classList.add("fresh");
       body.insertBefore(row, before ?? null);
     };
+    const showRange = () => {
+      const range = document.querySelector("[data-range]"), count = document.querySelector(".tabs [aria-current] [data-count]")?.textContent;
+      const shown = body?.querySelectorAll("tr.order:not(.gone)").length;
+      if (range && count) range.textContent = shown ? `1-${shown} of ${count}` : "no orders";
+    };
     const apply = (changes) => {
       for (const change of changes) take(change);
       showEmpty();
+      showRange();
       document.dispatchEvent(new Event("review:rows"));
     };
     const receive = (change) => {
@@ -98,6 +104,7 @@
         const shown = document.querySelector(`[data-count="${tab}"]`);
         if (shown) shown.textContent = count;
       }
+      showRange();
     });
     on("order", (data) => {
       if (String(data.version) !== place.dataset.version) document.body.dispatchEvent(new Event("review:changed"));
