@@ -10,7 +10,7 @@ from interceptor.config.schema import Config, FeedTable
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.evidence.feed_patient import FeedTables
 from interceptor.evidence.registry import Registry
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.evidence.statement import Authorities, Statement
 from interceptor.feed import FeedParts, OrderTap, Receiver
 from interceptor.journal.patient_merge import PatientMerge
@@ -46,12 +46,12 @@ def registry_authorities(config: Config) -> Authorities:
     return Authorities(config.registry.authorities, config.registry.assigning_authority)
 
 
-def build_registry(config: Config, journal: SqlJournal) -> SqliteRegistry:
+def build_registry(config: Config, journal: SqlJournal) -> SqlRegistry:
     """What is known of patients, in the journal's file; its tables are there whether or not it is asked."""
     limits = {
         name: timedelta(hours=feed.stale_after_hours) for name, feed in config.feed.items() if feed.stale_after_hours
     }
-    return SqliteRegistry(journal.side_tables, stale_after=limits)
+    return SqlRegistry(journal.side_tables, stale_after=limits)
 
 
 def build_feeds(wiring: FeedWiring) -> tuple[FeedParts, ...]:

@@ -62,9 +62,11 @@ async def opened_database(
     *,
     observe: Callable[[CommitReport], None] | None = None,
     warn: Callable[[str], None] | None = None,
-    is_fenced: bool = False,
+    is_node: bool = False,
 ) -> AsyncIterator[SqlJournal]:
     """The journal on PostgreSQL for the length of the block.
+
+    *is_node*: for a node, which delivers under a lease only, and starts while the database is away.
 
     Raises:
         JournalError: It cannot be opened, or its password cannot be read.
@@ -73,6 +75,6 @@ async def opened_database(
         place = postgres_place(config, os.environ)
     except SecretError as error:
         raise JournalRefused(JournalReason.SETTINGS, str(error)) from error
-    settings = PostgresSettings(is_fenced=is_fenced)
+    settings = PostgresSettings(is_fenced=is_node, may_start_away=is_node)
     async with open_postgres_journal(place, settings=settings, observe=observe, warn=warn) as journal:
         yield journal

@@ -34,6 +34,8 @@ PRUNE_INTERVAL_SECONDS = 6 * 3600.0
 async def opened_journal(config: Config, metrics: Metrics, health: Health, log: EventLog) -> AsyncIterator[SqlJournal]:
     """The journal for the length of the block.
 
+    One on PostgreSQL opens while the database is away: see `recovery`.
+
     Raises:
         JournalError: It cannot be opened, and is not damaged.
     """
@@ -55,10 +57,9 @@ async def opened_journal(config: Config, metrics: Metrics, health: Health, log: 
             # Here, for psycopg is an extra that a node with a SQLite file does without.
             from interceptor.journal_database import opened_database
 
-            database = opened_database(config, observe=observe, warn=warn, is_fenced=True)
-            journal = await stack.enter_async_context(database)
-            log.event(JOURNAL_OPENED, entries=sum((await journal.entry_counts()).values()))
-            yield journal
+            database = opened_database(config, observe=observe, warn=warn, is_node=True)
+            # What it has is read, and told of, by `recovery`: it may be away still.
+            yield await stack.enter_async_context(database)
             return
         try:
             journal = await stack.enter_async_context(open_sqlite_journal(path, observe=observe))

@@ -4,9 +4,9 @@ Plain calls that can be read from top to bottom: journal, custody, destinations 
 listeners, timer, desk, status pages. Only this file asks the clock, draws random numbers and starts tasks
 that live as long as the node.
 
-Failures: a configuration, address or journal that cannot be used stops the start with what is wrong. A damaged
-journal is set aside, a new one begun, and the loss reported. A broken journal, or a fault of our own in a
-part that must live, ends the node; the supervisor starts it again and the journal has everything.
+Failures: a configuration, address or journal that cannot be used stops the start with what is wrong; a database that is
+away does not (`recovery.py`). A damaged journal is set aside, a new one begun, and the loss reported. A broken journal,
+or a fault of our own in a part that must live, ends the node; the supervisor starts it again and the journal has everything.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from interceptor import __version__
 from interceptor.audit_wiring import exported_audit
 from interceptor.bypass import keep_alive_noted
-from interceptor.cluster import Cluster, build_cluster, join
+from interceptor.cluster import Cluster, build_cluster
 from interceptor.commands import build_commands, failure_teller
 from interceptor.config.mappings import find_mappings, load_clinical_content
 from interceptor.config.schema import Config
@@ -37,7 +37,7 @@ from interceptor.delivery.courier import Courier
 from interceptor.delivery.destination import Destination
 from interceptor.delivery.hold_timer import HoldTimer
 from interceptor.evidence.lookup import RegistrySource
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.feed_wiring import build_registry, registry_authorities
 from interceptor.handover import STATUS_LISTENER, Sockets
 from interceptor.inbound_bound import bound_inbound
@@ -45,6 +45,7 @@ from interceptor.journal.custody import Custody
 from interceptor.journal.gauge import Gauges
 from interceptor.journal.patient_merge import PatientMerges
 from interceptor.journal.recorder import Recorder
+from interceptor.journal.turn_parts import DATABASE_SECONDS_MAX
 from interceptor.journal_keeper import keep_journal, opened_journal
 from interceptor.lane import build_couriers, build_destinations, waker
 from interceptor.lifetime import running_tasks
@@ -52,7 +53,7 @@ from interceptor.line_security import LineGuard, LineSecurity
 from interceptor.line_status import line_commands
 from interceptor.listener import Listener, drain, listen, listen_feed, watch_open_frames
 from interceptor.node_parts import InForce, NodeParts, build_metrics, start_line_security, tell_start, utc_now
-from interceptor.recovery import load_custody, load_modes, pause_if_restored
+from interceptor.recovery import Recovery, build_custody, build_modes
 from interceptor.reload import Reloader
 from interceptor.review.escalation import Escalation, EscalationParts
 from interceptor.review.registry_desk import RegistryDesk
@@ -172,8 +173,8 @@ def load_content(config: Config) -> ClinicalContent:
 async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None, adopted: Sockets) -> Node:
     """Put the parts together, from the journal outwards; the listeners open last."""
     config, health = parts.config, parts.health
-    health.migrations_applied = health.config_loaded = health.journal_writable = True
-    custody = await load_custody(parts)
+    health.config_loaded = True
+    custody = build_custody(parts)
     at = config.metrics.listen
     status = adopted.get(STATUS_LISTENER) or bind_status(at.host, at.port)
     metrics_port = stack.enter_context(serve_status(status, metrics=parts.metrics, health=health))
@@ -186,10 +187,12 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
         custody, destinations, config.destination, now=utc_now, log=parts.log, may_send=cluster.may_send
     )
     custody.listen(queued=lambda name: couriers[name].wake())
-    await pause_if_restored(parts, couriers.values())
     plugged = await _plug(parts, stack, custody, destinations, security=security)
     routing = Routing(plugged)
     routes = routing.routes
+    await Recovery(
+        parts=parts, custody=custody, modes=plugged.modes, couriers=couriers, routes=routes, cluster=cluster
+    ).begin()
     reloader = _build_reloader(source, parts, routing, security) if source is not None else None
     wake = waker(couriers.values())
     handlers = {
@@ -207,8 +210,12 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
+<<<<<<< HEAD
     await _open_outlets(parts, stack, security)
     join(cluster, parts, custody, couriers=couriers, modes=plugged.modes, routes=routes)
+=======
+    await _open_outlets(parts, stack)
+>>>>>>> 083b5d7 (postgres: a node starts while its database is away, relays, and takes up its orders when it comes)
     _run_records(parts, plugged)
     listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
     health.bound = True
@@ -241,7 +248,7 @@ async def _plug(
         node=parts,
         custody=custody,
         destinations=destinations,
-        modes=await load_modes(parts),
+        modes=build_modes(parts),
         recorder=Recorder(parts.journal, now=utc_now, count_dropped=parts.metrics.records_dropped.inc),
         registry=registry,
         evidence=await stack.enter_async_context(_open_evidence(parts, registry, security)),
@@ -249,9 +256,13 @@ async def _plug(
     )
 
 
+<<<<<<< HEAD
 def _open_evidence(
     parts: NodeParts, registry: SqliteRegistry, security: LineSecurity
 ) -> AbstractAsyncContextManager[Evidence]:
+=======
+def _open_evidence(parts: NodeParts, registry: SqlRegistry) -> AbstractAsyncContextManager[Evidence]:
+>>>>>>> 083b5d7 (postgres: a node starts while its database is away, relays, and takes up its orders when it comes)
     """The registry and FHIR servers, as far as they are configured, and the check of what went on without them."""
     has_registry = parts.config.has_registry
     source = RegistrySource(
@@ -308,7 +319,15 @@ async def _run_watches(
         )
         parts.run(synthetic, name="synthetic")
     gates = {name: route.gate for name, route in routes.items()}
-    gauges = Gauges(custody, gates, metrics=parts.metrics, health=parts.health, now=utc_now, log=parts.log)
+    gauges = Gauges(
+        custody,
+        gates,
+        metrics=parts.metrics,
+        health=parts.health,
+        now=utc_now,
+        log=parts.log,
+        answer_seconds_max=DATABASE_SECONDS_MAX if parts.config.database.hosts else None,
+    )
     await gauges.look()
     parts.run(gauges.run(), name="gauges")
 

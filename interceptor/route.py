@@ -41,7 +41,7 @@ from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import NoticeBuilder, ReleaseParts, end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
 from interceptor.journal.turn import take_turn
-from interceptor.journal.turn_parts import Inbound, Taken, TurnParts, TurnResult
+from interceptor.journal.turn_parts import DATABASE_SECONDS_MAX, Inbound, Taken, TurnParts, TurnResult
 from interceptor.message.group import is_order_message
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
@@ -269,6 +269,7 @@ def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[st
         summarize=_summarize,
         release=release,
         placer_release=table.placer_release,
+        reading_seconds_max=DATABASE_SECONDS_MAX if wiring.config.database.hosts else None,
     )
 
 

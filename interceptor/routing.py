@@ -17,7 +17,7 @@ from interceptor.context.recent_member import RecentMembers
 from interceptor.decision.clinical_content import ClinicalContent
 from interceptor.decision.second_look import SeenMessages
 from interceptor.delivery.destination import Destination
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.feed import FeedParts
 from interceptor.feed_wiring import FeedWiring, build_feeds, study_note
 from interceptor.journal.custody import Custody
@@ -42,7 +42,7 @@ class RoutingParts:
     destinations: Mapping[str, Destination]
     modes: RouteModes
     recorder: Recorder
-    registry: SqliteRegistry
+    registry: SqlRegistry
     evidence: Evidence
     merges: PatientMerges
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from interceptor.evidence.import_file import ImportFile, ReadRow
     from interceptor.evidence.importing import ImportSummary
     from interceptor.evidence.registry import ImportPlace, KnownFact, Person
-    from interceptor.evidence.registry_sqlite import SqliteRegistry
+    from interceptor.evidence.registry_sql import SqlRegistry
     from interceptor.evidence.statement import PatientIdentifier, Statement
     from interceptor.journal.sql import SqlConnection
 
@@ -163,7 +163,7 @@ def forget(
         print_line(", ".join(f"{name.removesuffix('_count')}s: {count}" for name, count in removed.items()))
 
 
-async def _forget_in_file(registry: "SqliteRegistry", found: "PatientIdentifier", who: str) -> dict[str, object]:
+async def _forget_in_file(registry: "SqlRegistry", found: "PatientIdentifier", who: str) -> dict[str, object]:
     forgotten = await registry.forget((found,), at=datetime.now(UTC), actor=f"user:{who}")
     if forgotten is None:
         refuse("The patient is not known any more.")
@@ -287,7 +287,7 @@ class _FileStore:
 
     batch_size = _FILE_BATCH_SIZE
 
-    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], registry: "SqliteRegistry", source: str) -> None:
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], registry: "SqlRegistry", source: str) -> None:
         self._run = run
         self._registry = registry
         self._source = source
@@ -330,8 +330,8 @@ def _store_of(config: "Config", source: str) -> "Iterator[_NodeStore | _FileStor
 
 
 @contextmanager
-def _opened_registry(config: "Config", runner: asyncio.Runner) -> "Iterator[SqliteRegistry]":
-    from interceptor.evidence.registry_sqlite import SqliteRegistry
+def _opened_registry(config: "Config", runner: asyncio.Runner) -> "Iterator[SqlRegistry]":
+    from interceptor.evidence.registry_sql import SqlRegistry
     from interceptor.journal.port import JournalError
 
     path = place_name(config)
@@ -341,14 +341,14 @@ def _opened_registry(config: "Config", runner: asyncio.Runner) -> "Iterator[Sqli
     except JournalError as error:
         refuse(f"{path} cannot be written ({error}).")
     try:
-        yield SqliteRegistry(journal.side_tables)
+        yield SqlRegistry(journal.side_tables)
     except JournalError as error:
         refuse(f"{path} cannot be written ({error}); import again and it goes on from here.")
     finally:
         runner.run(opened.__aexit__(None, None, None))
 
 
-def _with_file(config: "Config", work: "Callable[[SqliteRegistry], Coroutine[Any, Any, _T]]") -> _T:
+def _with_file(config: "Config", work: "Callable[[SqlRegistry], Coroutine[Any, Any, _T]]") -> _T:
     with asyncio.Runner() as runner, _opened_registry(config, runner) as registry:
         return runner.run(work(registry))
 

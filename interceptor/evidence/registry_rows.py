@@ -1,6 +1,6 @@
 """The registry's rows, read: SQL in, values out. Runs in a reader's thread on a connection that cannot write.
 
-Failures: SQLite's errors leave as they are; who runs the work translates them.
+Failures: the database's errors leave as they are; who runs the work translates them.
 """
 
 import json

@@ -3,7 +3,7 @@
 Every write is a register: the larger time wins, then the larger control id, then the larger content. So any order of
 arrival ends in the same rows, and a message that comes twice changes nothing.
 
-Failures: SQLite's errors leave as they are; the writer rolls the whole statement list back.
+Failures: the database's errors leave as they are; the writer rolls the whole statement list back.
 """
 
 import json
@@ -271,7 +271,7 @@ def _more_codings(codings: Sequence[Coding]) -> str:
 
 
 def _stored(text: str, size_max: int) -> str:
-    """Text as SQLite can hold it: cut, without NUL and what UTF-8 has no form for."""
+    """Text as both databases can hold it: cut, without NUL and what UTF-8 has no form for."""
     text = text[:size_max]
     if text.isascii() and "\0" not in text:
         return text

@@ -1,4 +1,4 @@
-"""What waits to be decided again, in the journal's SQLite file: SQL of one table, 0003-retrospective.
+"""What waits to be decided again, beside the journal: SQL of one table, 0003-retrospective.
 
 Each function is one piece of work in the journal's writer or readers (`side_tables`).
 """

@@ -41,6 +41,7 @@ from interceptor.journal.port import (
     OutboxId,
     OutboxRow,
 )
+from interceptor.journal.unseen import UnseenOrders
 from interceptor.message.group import order_groups
 from interceptor.message.view import MessageView
 
@@ -62,6 +63,9 @@ class Custody:
         self.journal = journal
         self.index = OrderIndex()
         self.passed = PassedOrders()
+        self.unseen = UnseenOrders()
+        self.is_loaded = False
+        """Whether we know what is ours. Until then nothing is taken or moved, and orders that pass are noted as unseen."""
         self._turns: dict[str, asyncio.Lock] = {}
         self._turn_counts: Counter[str] = Counter()
         self._unsettled: dict[EntryId, tuple[OpenOrder, Sequence[EntryChange], datetime]] = {}
@@ -72,17 +76,20 @@ class Custody:
         """With several nodes: returns when what they committed before now is known here. None: there is one node."""
 
     async def load(self, *, digests_since: datetime) -> None:
-        """Read what is ours. *digests_since*: how far back a resend is still known at first sight."""
+        """Read what is ours, all or nothing. *digests_since*: how far back a resend is still known at first sight."""
+        index = OrderIndex()
         ended = await self.journal.entries(states=sorted(ENDED_STATES), limit=ENDED_COUNT_MAX)
         for entry in sorted(ended, key=lambda one: one.entry_id):
             if await self._is_newest(entry.order_key, entry.entry_id):
-                self.index.remember(entry)
+                index.remember(entry)
         for entry in await self.journal.open_entries():
-            self.index.remember(entry)
+            index.remember(entry)
         for digest in await self.journal.recent_digests(since=digests_since):
-            self.index.add_digest(digest)
+            index.add_digest(digest)
         for row in await self.journal.undelivered_rows():
-            self.index.queued.add(row.content, row.kind)
+            index.queued.add(row.content, row.kind)
+        self.index = index
+        self.is_loaded = True
 
     def listen(self, *, queued: Queued | None = None, moved: Moved | None = None) -> None:
         """Have *queued* and *moved* called from now on; each may be given alone, and again."""
@@ -98,6 +105,9 @@ class Custody:
 
         *order_keys* reads the keys of its orders; not called while nothing is ours.
         """
+        if not self.is_loaded:
+            self.unseen.note(raw)
+            return False
         if not self.index and not self._turn_counts:
             return False
         if any(self.index.knows(key) or key in self._turn_counts for key in order_keys()):
@@ -125,9 +135,11 @@ class Custody:
         are had in the order they were asked for. Cancelling while waiting gives the place up.
 
         Raises:
-            JournalUnavailable: One of the orders was handed over, and the journal cannot say so yet.
+            JournalUnavailable: One of the orders was handed over, and the journal cannot say so yet; or we do not know
+                yet what is ours.
             JournalBroken: As `take`.
         """
+        self._check_loaded()
         wanted = sorted(set(keys))
         self._turn_counts.update(wanted)
         try:
@@ -150,6 +162,7 @@ class Custody:
             JournalUnavailable: Nothing was written.
             JournalBroken: The outcome is unknown, or cannot be shown.
         """
+        self._check_loaded()
         done = await self.journal.record_intake(intake)
         if not isinstance(done, IntakeDone):
             return done
@@ -176,6 +189,10 @@ class Custody:
         Whoever had this order's turn next would else cancel or release what the filler has.
         """
         self._unsettled[order.entry_id] = (order, changes, at)
+
+    def _check_loaded(self) -> None:
+        if not self.is_loaded:
+            raise JournalUnavailable(JournalReason.AWAY, "what is ours has not been read yet")
 
     async def _settle(self, keys: Sequence[str]) -> None:
         for order, changes, at in list(self._unsettled.values()):

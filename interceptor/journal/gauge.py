@@ -13,7 +13,7 @@ from datetime import datetime
 from interceptor.action.lifecycle import OrderState
 from interceptor.journal.custody import Custody, free_damaged
 from interceptor.journal.order_index import OpenOrder
-from interceptor.journal.port import JournalUnavailable, OutboxId, OutboxRow
+from interceptor.journal.port import JournalReason, JournalUnavailable, OutboxId, OutboxRow
 from interceptor.journal.route_mode import HoldGate
 from interceptor.journal.upkeep import DAMAGED
 from interceptor.telemetry.events import DELIVERY_GIVEN_UP, JOURNAL_UNAVAILABLE, NODE_DEGRADED, NODE_RECOVERED, EventLog
@@ -37,14 +37,16 @@ class Gauges:
         health: Health,
         now: Callable[[], datetime],
         log: EventLog,
+        answer_seconds_max: float | None = None,
     ) -> None:
-        """*gates*: by route."""
+        """*gates*: by route. *answer_seconds_max*: a journal that is silent for longer counts as one that cannot write."""
         self._custody = custody
         self._gates = gates
         self._metrics = metrics
         self._health = health
         self._now = now
         self._log = log
+        self._answer_seconds_max = answer_seconds_max
         self._look_count = 0
         self._told_damaged: set[OutboxId] = set()
 
@@ -67,10 +69,12 @@ class Gauges:
 
     async def _probe(self) -> None:
         try:
-            await self._custody.journal.probe(at=self._now())
-        except JournalUnavailable as error:
+            async with asyncio.timeout(self._answer_seconds_max):
+                await self._custody.journal.probe(at=self._now())
+        except (JournalUnavailable, TimeoutError) as error:
+            reason = error.reason if isinstance(error, JournalUnavailable) else JournalReason.AWAY
             self._metrics.journal.errors.count("unavailable")
-            self._log.event(JOURNAL_UNAVAILABLE, reason=error.reason.value)
+            self._log.event(JOURNAL_UNAVAILABLE, reason=reason.value)
             works = False
         else:
             works = True
@@ -103,10 +107,11 @@ class Gauges:
 
     async def _show_outbox(self) -> None:
         try:
-            depth = await self._custody.journal.outbox_depth()
-            letters = await self._custody.journal.dead_letters()
+            async with asyncio.timeout(self._answer_seconds_max):
+                depth = await self._custody.journal.outbox_depth()
+                letters = await self._custody.journal.dead_letters()
             await self._tell_damaged(letters)
-        except JournalUnavailable:
+        except (JournalUnavailable, TimeoutError):
             # Shown by the probe; what was seen last stays on the page.
             return
         dead = Counter(row.destination for row in letters)

@@ -28,7 +28,7 @@ from interceptor.action.lifecycle import OPEN_STATES, LifecycleEvent, decide_tra
 from interceptor.journal.custody import Custody
 from interceptor.journal.order_index import OpenOrder
 from interceptor.journal.patient_number import PatientNumber, numbers_of_segment
-from interceptor.journal.port import Entry, EntryChange, JournalError, JournalUnavailable
+from interceptor.journal.port import Entry, EntryChange, JournalError, JournalReason, JournalUnavailable
 from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 from interceptor.telemetry.events import MERGE_FAILED, ORDER_MOVED, EventLog
@@ -180,6 +180,8 @@ class PatientMerges:
 
     async def _carry_out(self, merge: PatientMerge) -> None:
         """Change every order of the given-up number; one that names the surviving patient already stays as it is."""
+        if not self._custody.is_loaded:
+            raise JournalUnavailable(JournalReason.AWAY, "what is ours has not been read yet")
         for order in self._custody.index.orders():
             if any(self._is_same(merge.given_up, number) for number in order.patients):
                 await self._rekey(order, merge)

@@ -37,10 +37,12 @@ class PostgresSettings:
         reader_count: Threads that read.
         queue: Limits of the writer's queue.
         is_fenced: Whether only the holder of a destination's lease takes messages from its outbox.
+        may_start_away: Whether the journal opens while there is no server: everything is refused until there is one.
     """
 
     reader_count: int = 2
     is_fenced: bool = False
+    may_start_away: bool = False
     queue: QueueSettings = field(default_factory=lambda: QueueSettings(custody_wait_seconds=CUSTODY_WAIT_SECONDS))
 
 
@@ -58,7 +60,7 @@ async def open_postgres_journal(
 
     Raises:
         JournalRefused: The server or the schema is not one that we write to.
-        JournalUnavailable: There is no server.
+        JournalUnavailable: There is no server, and *settings* do not allow for that.
     """
     settings = settings or PostgresSettings()
 
@@ -75,9 +77,11 @@ async def open_postgres_journal(
         return connection
 
     process = f"{place.node} {secrets.token_hex(8)}"
-    commits = PostgresCommits(open_connection=opened, reconnect=checked, process=process)
+    commits = PostgresCommits(
+        open_connection=opened, reconnect=checked, process=process, may_start_away=settings.may_start_away
+    )
     writer = GroupCommit(commits, settings.queue, observe=observe)
-    readers = PostgresReaders(place, count=settings.reader_count)
+    readers = PostgresReaders(place, count=settings.reader_count, has_tables=lambda: commits.was_open)
     await writer.start()
     nodes = PostgresNodes(place, writer, readers, process=process)
     fence = PostgresFence(process) if settings.is_fenced else None

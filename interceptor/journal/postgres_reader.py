@@ -22,9 +22,10 @@ _T = TypeVar("_T")
 class PostgresReaders:
     """Threads that read what is committed."""
 
-    def __init__(self, place: PostgresPlace, *, count: int) -> None:
-        """Nothing is opened before the first read."""
+    def __init__(self, place: PostgresPlace, *, count: int, has_tables: Callable[[], bool] = lambda: True) -> None:
+        """Nothing is opened before the first read. *has_tables*: False while there may be none to read yet."""
         self._place = place
+        self._has_tables = has_tables
         self._local = threading.local()
         self._connections: set[PostgresConnection] = set()
         self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix="journal-reader")
@@ -35,6 +36,8 @@ class PostgresReaders:
         Raises:
             JournalUnavailable: It cannot be read now.
         """
+        if not self._has_tables():
+            raise JournalUnavailable(JournalReason.AWAY)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, work)
         except RuntimeError as error:

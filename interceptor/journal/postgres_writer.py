@@ -60,11 +60,18 @@ class PostgresCommits:
         open_connection: Callable[[], PostgresConnection],
         reconnect: Callable[[], PostgresConnection],
         process: str,
+        may_start_away: bool = False,
     ) -> None:
-        """*open_connection* checks and migrates, *reconnect* checks alone; *process* is a name that no other process has."""
+        """*open_connection* checks and migrates, *reconnect* checks alone; *process* is a name that no other process has.
+
+        *may_start_away*: `open` does not mind that there is no server; it is tried again as a lost one is.
+        """
         self._open_connection = open_connection
         self._reconnect = reconnect
         self._process = process
+        self._may_start_away = may_start_away
+        self.was_open = False
+        """Whether the server was there once, and has our tables since."""
         self._connection: PostgresConnection | None = None
         self._failure: JournalError | None = None
         self._broken: JournalBroken | None = None
@@ -86,10 +93,13 @@ class PostgresCommits:
     def open(self) -> None:
         """Connect, check the server, bring the schema up to date."""
         try:
-            self._connection = self._open_connection()
-            self._connection.execute(_FORGET_PROCESSES)
+            self._connection = self._connect()
         except psycopg.Error as error:
             raise translate(error) from error
+        except JournalUnavailable as error:
+            if not self._may_start_away:
+                raise
+            self._failure = error
 
     def break_off(self, error: JournalBroken) -> None:
         """Write nothing any more."""
@@ -128,7 +138,7 @@ class PostgresCommits:
             return None
         self._tried_at = now
         try:
-            self._connection = self._reconnect()
+            self._connection = self._connect()
         except JournalError as error:
             self._failure = error
             return None
@@ -137,6 +147,14 @@ class PostgresCommits:
             return None
         self._failure = None
         return self._connection
+
+    def _connect(self) -> PostgresConnection:
+        if self.was_open:
+            return self._reconnect()
+        connection = self._open_connection()
+        connection.execute(_FORGET_PROCESSES)
+        self.was_open = True
+        return connection
 
     def _write(self, connection: PostgresConnection, jobs: Sequence[Job]) -> list[Outcome] | None:
         """The outcomes; None when a job was withdrawn before COMMIT and nothing was written."""

@@ -4,7 +4,7 @@ A mode set at run time is durable and wins over the configuration. Going down (e
 at once, even when the journal cannot write it; going up is written first.
 
 Failures: a change that could not be made durable is said so to who asked for it; a change downwards is in force
-all the same, until the next restart.
+all the same, until the next restart. Modes that could not be read yet (a database that is away at the start): shadow.
 """
 
 from collections import Counter
@@ -29,14 +29,22 @@ class RouteModes:
         self._modes = dict(configured)
         self._shown = shown
         self._change_counts: Counter[str] = Counter()
+        self._is_known = True
 
     async def load(self) -> None:
-        """Take the modes that were set at run time before."""
+        """Take the modes that were set at run time before, but where somebody has set one here since."""
         for route, mode in (await self._journal.route_modes()).items():
-            if route in self._modes:
+            if route in self._modes and not self._change_counts[route]:
                 self._modes[route] = RouteMode(mode)
+        self._is_known = True
         for route, current in self._modes.items():
             self._shown(route, current)
+
+    def pass_until_read(self) -> None:
+        """Until `load` succeeds every route is in shadow mode: its kill switch may have been thrown."""
+        self._is_known = False
+        for route in self._modes:
+            self._shown(route, RouteMode.SHADOW)
 
     async def follow(self) -> tuple[str, ...]:
         """Take the modes that were set on another node; returns the routes whose mode is another now."""
@@ -55,7 +63,7 @@ class RouteModes:
 
     def mode(self, route: str) -> RouteMode:
         """The mode of *route* now."""
-        return self._modes[route]
+        return self._modes[route] if self._is_known else RouteMode.SHADOW
 
     async def set(self, route: str, mode: RouteMode, *, actor: str, at: datetime, reason: str) -> RouteMode:
         """Change the mode of a configured route; returns the mode it had.
@@ -77,7 +85,7 @@ class RouteModes:
 
     def _apply(self, route: str, mode: RouteMode) -> None:
         self._modes[route] = mode
-        self._shown(route, mode)
+        self._shown(route, self.mode(route))
 
 
 class HoldGate:

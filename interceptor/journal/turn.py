@@ -13,9 +13,11 @@ of four things, and all of it is one transaction:
 When in relay custody nothing of the message is ours after all, it goes its way (`PassOn`) and nothing is stored.
 
 Failures: a sibling that moved meanwhile (`Conflict`) starts the turn again. Journal errors go to the caller;
-nothing was written then, unless the journal is broken.
+nothing was written then, unless the journal is broken. A database that hangs is waited for `reading_seconds_max`, and
+without an end once the commit has begun: the placer sends again, and that message goes its way.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -47,6 +49,8 @@ from interceptor.journal.port import (
     Follower,
     Intake,
     IntakeDone,
+    JournalReason,
+    JournalUnavailable,
     MessageIdentity,
     NewEntry,
     OutgoingMessage,
@@ -74,6 +78,17 @@ async def take_turn(inbound: Inbound, parts: TurnParts) -> TurnResult:
     view = _read_order_message(inbound.raw)
     if view is None:
         return await _store(inbound, identity, parts)
+    try:
+        async with asyncio.timeout(parts.reading_seconds_max) as limit:
+            return await _take_orders(inbound, view, identity, parts, limit)
+    except TimeoutError as error:
+        raise JournalUnavailable(JournalReason.AWAY, "the database took too long") from error
+
+
+async def _take_orders(
+    inbound: Inbound, view: MessageView, identity: MessageIdentity, parts: TurnParts, limit: asyncio.Timeout
+) -> TurnResult:
+    """The turn of a message with orders; *limit* ends what comes before the commit."""
     async with parts.custody.turn((*order_keys_of(view), *turn_sets(view, parts.custody))):
         for _ in range(ATTEMPTS_MAX):
             if parts.custody.catch_up is not None:
@@ -83,7 +98,7 @@ async def take_turn(inbound: Inbound, parts: TurnParts) -> TurnResult:
                 answer = await parts.custody.journal.find_answer(identity, since=since)
                 if answer is not None:
                     return AlreadyTaken(answer=answer)
-            result = await _Turn(inbound, view, identity, parts).run()
+            result = await _Turn(inbound, view, identity, parts, limit).run()
             if not isinstance(result, Conflict):
                 return result
     message = "an order kept moving while a message about it waited"
@@ -135,11 +150,14 @@ async def _store(inbound: Inbound, identity: MessageIdentity, parts: TurnParts) 
 class _Turn:
     """One attempt: decides with what is ours now, drafts what becomes of each order, commits it all."""
 
-    def __init__(self, inbound: Inbound, view: MessageView, identity: MessageIdentity, parts: TurnParts) -> None:
+    def __init__(
+        self, inbound: Inbound, view: MessageView, identity: MessageIdentity, parts: TurnParts, limit: asyncio.Timeout
+    ) -> None:
         self._inbound = inbound
         self._view = view
         self._identity = identity
         self._parts = parts
+        self._limit = limit
         self._journal = parts.custody.journal
         self._now = parts.now()
         self._seen = parts.custody.position.audit_number
@@ -375,8 +393,12 @@ class _Turn:
             duplicates_since=inbound.received_at - DUPLICATE_WINDOW,
             seen=self._seen,
         )
+        # A commit is not cut short: its outcome would be unknown, while the writer knows it in the end.
+        self._limit.reschedule(None)
         done = await parts.custody.take(intake, is_tracked=not parts.is_store)
         if not isinstance(done, IntakeDone):
+            if parts.reading_seconds_max is not None:
+                self._limit.reschedule(asyncio.get_running_loop().time() + parts.reading_seconds_max)
             return done
         for order in self._gone:
             parts.custody.passed.note(order.order_key, order.order_control)

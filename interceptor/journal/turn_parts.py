@@ -16,6 +16,8 @@ from interceptor.message.header import Header
 from interceptor.message.view import MessageView
 
 DUPLICATE_WINDOW = timedelta(days=7)
+DATABASE_SECONDS_MAX = 4.0
+"""How long what can go on without a database waits for one that hangs instead of refusing; it answers in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ class TurnParts:
         summarize: The worklist's summary of an order.
         release: What a release needs of the route; its destination is the route's own.
         placer_release: Whether RL of the placer releases our hold.
+        reading_seconds_max: How long a turn may wait for other turns and for what it reads, until it writes; then the
+            message goes on without custody. For a database that hangs instead of refusing. None: as long as it takes.
     """
 
     route: str
@@ -84,3 +88,4 @@ class TurnParts:
     summarize: Callable[[MessageView, OrderDecision], Mapping[str, object]]
     release: ReleaseParts
     placer_release: bool = False
+    reading_seconds_max: float | None = None

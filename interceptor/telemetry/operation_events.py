@@ -39,6 +39,13 @@ BYPASS_SUSPECTED = error(
     "dead_letters",
     "held",
 )
+UNSEEN_LOOKED_AT = info(
+    "unseen_looked_at",
+    "The node had started without its database; what passed meanwhile about orders of ours has its turn now.",
+    "passed",
+    "ours",
+    "forgotten",
+)
 
 CATALOGUE: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """Every event above, in the order of this file."""

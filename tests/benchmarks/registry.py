@@ -17,7 +17,7 @@ from random import Random
 from interceptor.evidence.import_csv import CsvOptions, read_csv
 from interceptor.evidence.import_file import inspect_file
 from interceptor.evidence.registry import RegistryResult
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.evidence.statement import Authorities, PatientIdentifier, Statement
 from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
 from interceptor.journal.sqlite_writer import WriterSettings
@@ -54,7 +54,7 @@ async def _measure(path: Path, export: Path, patients: int, conditions: int) -> 
     settings = SqliteSettings(writer=WriterSettings(free_bytes_min=0))
     row_count = patients * conditions
     async with open_sqlite_journal(path, settings=settings) as journal:
-        registry = SqliteRegistry(journal.side_tables)
+        registry = SqlRegistry(journal.side_tables)
         began = time.perf_counter()
         await _import(registry, export)
         seconds = time.perf_counter() - began
@@ -70,7 +70,7 @@ async def _measure(path: Path, export: Path, patients: int, conditions: int) -> 
     ]
 
 
-async def _import(registry: SqliteRegistry, export: Path) -> None:
+async def _import(registry: SqlRegistry, export: Path) -> None:
     options = CsvOptions(source="list", authorities=Authorities(), as_of=AS_OF)
     batch: list[Statement] = []
     for row in read_csv(inspect_file(export, kind=None, source="list"), options):
@@ -82,7 +82,7 @@ async def _import(registry: SqliteRegistry, export: Path) -> None:
     await registry.record(batch, source="list")
 
 
-async def _time_lookups(registry: SqliteRegistry, patients: int) -> list[float]:
+async def _time_lookups(registry: SqlRegistry, patients: int) -> list[float]:
     random = Random(2)
     found = []
     for _ in range(LOOKUP_COUNT):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interceptor.config.schema import Config, RegistryTable
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.evidence.statement import Statement
 from tests.support.feed_message import feed_message
 from tests.support.mllp_peer import until
@@ -31,14 +31,14 @@ class Recorded:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.statements: list[Statement] = []
-        record = SqliteRegistry.record
+        record = SqlRegistry.record
 
-        async def spy(registry: SqliteRegistry, statements: Sequence[Statement], **options: Any) -> Any:
+        async def spy(registry: SqlRegistry, statements: Sequence[Statement], **options: Any) -> Any:
             done = await record(registry, statements, **options)
             self.statements.extend(statements)
             return done
 
-        monkeypatch.setattr(SqliteRegistry, "record", spy)
+        monkeypatch.setattr(SqlRegistry, "record", spy)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_a_registry_that_raises_or_never_answers_costs_the_order_nothing(
             raise RuntimeError("CANARY")
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(SqliteRegistry, "record", broken)
+    monkeypatch.setattr(SqlRegistry, "record", broken)
     async with filler() as far, node_of(config_of(tmp_path, far.port), events) as node, placer_of(node) as placer:
         for number in (b"ST1", b"ST2"):
             answer = await placer.exchange(COMPLETED.replace(b"ST1", number))

@@ -15,7 +15,7 @@ from interceptor.context.patient import Coding, ConditionStatus
 from interceptor.context.vocabulary import EvidenceSource, LookupStatus
 from interceptor.evidence.registry import RegistryAnswer, RegistryResult
 from interceptor.evidence.registry_rows import IDENTIFIERS_MAX
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.evidence.statement import (
     Fact,
     FactKind,
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.hazard("H6"), pytest.mark.usefixtures("database")]
 
 
 async def ask(
-    registry: SqliteRegistry,
+    registry: SqlRegistry,
     *identifiers: PatientIdentifier,
     birth_date: str = "1968-01-01",
     sex: str = "F",

@@ -9,12 +9,13 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -157,14 +158,26 @@ class PostgresServer:
     def kill(self) -> None:
         """Every process of it at once, as a machine that loses its power."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for number in (self.process.pid, *map(int, children)):
-            try:
-                os.kill(number, 9)
-            except ProcessLookupError:
-                continue
+        self._signal_all(signal.SIGKILL)
         self.process.wait(30)
         self.process = None
+
+    def freeze(self) -> None:
+        """Every process of it stands still: connections are taken by the kernel, and nobody answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """All of it goes on; nothing when it was not frozen."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self.process is None:
+            return
+        # The postmaster first: nothing new is begun while its children are gone through.
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        for process in (self.process.pid, *map(int, children.read_text().split())):
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def reload(self) -> None:
         """Read the settings again."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from interceptor.context.patient import Coding
 from interceptor.evidence.registry_rows import Connection
-from interceptor.evidence.registry_sqlite import SqliteRegistry
+from interceptor.evidence.registry_sql import SqlRegistry
 from interceptor.evidence.statement import (
     Fact,
     FactKind,
@@ -77,13 +77,13 @@ def merge(given_up: PatientIdentifier, kept: PatientIdentifier) -> Link:
 @asynccontextmanager
 async def open_registry(
     path: Path, *, stale_after: dict[str, timedelta] | None = None
-) -> AsyncIterator[tuple[SqliteRegistry, SqlJournal]]:
+) -> AsyncIterator[tuple[SqlRegistry, SqlJournal]]:
     """A registry in the journal at *path*."""
     async with open_journal(path, settings=SqliteSettings(writer=_WRITER)) as journal:
-        yield SqliteRegistry(journal.side_tables, stale_after=stale_after), journal
+        yield SqlRegistry(journal.side_tables, stale_after=stale_after), journal
 
 
-async def record_all(registry: SqliteRegistry, statements: Iterable[Statement]) -> None:
+async def record_all(registry: SqlRegistry, statements: Iterable[Statement]) -> None:
     """Each statement in a transaction of its own, in this order."""
     for statement in statements:
         await registry.record((statement,), source=statement.source)

@@ -1,4 +1,4 @@
-"""The registry in the journal's SQLite file, in tables of its own: the adapter of `registry.Registry`.
+"""The registry beside the journal, on either database, in tables of its own: the adapter of `registry.Registry`.
 
 Writes go through the journal's one writer and share its commits, reads run beside it. A feed gives way to orders: on a
 disk that is nearly full its writes are refused first.
@@ -52,8 +52,8 @@ class Tables(Protocol):
         ...
 
 
-class SqliteRegistry:
-    """`registry.Registry` on the journal's file. The methods are described there."""
+class SqlRegistry:
+    """`registry.Registry` on the journal's database. The methods are described there."""
 
     def __init__(self, tables: Tables, *, stale_after: Mapping[str, timedelta] | None = None) -> None:
         """*stale_after*: how long each feed may be silent before what the registry knows counts as stale."""
