@@ -93,7 +93,8 @@ class NodeParts:
             except Exception as error:  # noqa: BLE001 - whatever ends a part that must live ends the node
                 self.give_up(error)
 
-        self.tasks.start(watched(), name=name)
+        # One that is cancelled before its first step, by a start that fails, would else be left unawaited.
+        self.tasks.start(watched(), name=name).add_done_callback(lambda _: coroutine.close())
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something that ends by itself."""

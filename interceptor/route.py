@@ -36,7 +36,7 @@ from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
 from interceptor.journal.decision_record import decision_record
 from interceptor.journal.patient_merge import PatientMerges
-from interceptor.journal.port import Entry, EntryChange, JournalUnavailable, OutgoingMessage
+from interceptor.journal.port import Entry, EntryChange, JournalReason, JournalUnavailable, OutgoingMessage
 from interceptor.journal.recorder import Recorder
 from interceptor.journal.release import NoticeBuilder, ReleaseParts, end_of_window, release_change
 from interceptor.journal.route_mode import HoldGate, RouteModes
@@ -225,7 +225,14 @@ def _take(wiring: RouteWiring, turn: TurnParts) -> Callable[[Inbound], Awaitable
     """Take a message into custody, or say that it may go its way; what it tells of patients and studies is noted."""
 
     async def take(inbound: Inbound) -> TurnResult:
-        result = await take_turn(inbound, turn)
+        # Nobody waits a second time for a database that hangs: the gauges' probe says when it is back.
+        if turn.reading_seconds_max is not None and wiring.gate.is_journal_missed:
+            raise JournalUnavailable(JournalReason.AWAY)
+        try:
+            result = await take_turn(inbound, turn)
+        except JournalUnavailable as error:
+            wiring.gate.journal_refused(error.reason)
+            raise
         merged = wiring.merges.note_message(inbound.header, inbound.raw, source=wiring.name)
         if merged is not None:
             await merged()
@@ -234,15 +241,12 @@ def _take(wiring: RouteWiring, turn: TurnParts) -> Callable[[Inbound], Awaitable
         if result.decision is not None:
             _note_seen(wiring, inbound.raw, result.decision)
             _count_charset(wiring, MessageView(inbound.raw))
-        if is_order_message(inbound.header) and not _is_kept(result):
+        is_kept = result.decision is not None and result.decision.disposition is Disposition.HOLD
+        if is_order_message(inbound.header) and not is_kept:
             wiring.note_study(MessageView(inbound.raw))
         return result
 
     return take
-
-
-def _is_kept(taken: Taken) -> bool:
-    return taken.decision is not None and taken.decision.disposition is Disposition.HOLD
 
 
 def _turn_parts(wiring: RouteWiring, decider: _Decider, control_ids: Iterator[str]) -> TurnParts:

@@ -58,7 +58,8 @@ class Gauges:
 
     async def look(self) -> None:
         """Look once."""
-        if not self._health.journal_writable or self._look_count % PROBE_EVERY == 0:
+        is_in_doubt = any(gate.is_journal_missed for gate in self._gates.values())
+        if is_in_doubt or not self._health.journal_writable or self._look_count % PROBE_EVERY == 0:
             await self._probe()
         self._look_count += 1
         self._show_waiting()

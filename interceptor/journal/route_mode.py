@@ -13,7 +13,7 @@ from datetime import datetime
 
 from interceptor.action.breaker import HoldBreaker, Opening
 from interceptor.action.plan import NoHoldReason, RouteMode
-from interceptor.journal.port import Journal
+from interceptor.journal.port import Journal, JournalReason
 
 _STRENGTH = {RouteMode.SHADOW: 0, RouteMode.ANNOTATE: 1, RouteMode.ENFORCE: 2}
 
@@ -127,6 +127,16 @@ class HoldGate:
     def journal_checked(self, *, works: bool) -> None:
         """Whether the journal's last write or probe succeeded."""
         self._journal_fails = not works
+
+    def journal_refused(self, reason: JournalReason) -> None:
+        """A message could not be taken: from a database that is away nothing is asked before a probe succeeds."""
+        if reason is JournalReason.AWAY:
+            self._journal_fails = True
+
+    @property
+    def is_journal_missed(self) -> bool:
+        """Whether the journal did not take what it was last asked to."""
+        return self._journal_fails
 
     def count(self, *, is_hold: bool) -> Opening | None:
         """Count one decided spine order; what opened the breaker, if this one did.

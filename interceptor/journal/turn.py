@@ -78,8 +78,9 @@ async def take_turn(inbound: Inbound, parts: TurnParts) -> TurnResult:
     view = _read_order_message(inbound.raw)
     if view is None:
         return await _store(inbound, identity, parts)
+    limit = asyncio.timeout(parts.reading_seconds_max)
     try:
-        async with asyncio.timeout(parts.reading_seconds_max) as limit:
+        async with limit:
             return await _take_orders(inbound, view, identity, parts, limit)
     except TimeoutError as error:
         raise JournalUnavailable(JournalReason.AWAY, "the database took too long") from error
@@ -91,6 +92,8 @@ async def _take_orders(
     """The turn of a message with orders; *limit* ends what comes before the commit."""
     async with parts.custody.turn((*order_keys_of(view), *turn_sets(view, parts.custody))):
         for _ in range(ATTEMPTS_MAX):
+            if parts.reading_seconds_max is not None:
+                limit.reschedule(asyncio.get_running_loop().time() + parts.reading_seconds_max)
             if parts.custody.catch_up is not None:
                 await parts.custody.catch_up()
             if parts.custody.index.has_taken(identity.digest):
@@ -286,15 +289,9 @@ class _Turn:
             summary=summary,
             set_key=set_key,
             priority=urgency.urgency_class.value if urgency else None,
-            deadline_at=self._earlier_deadline(entry, again[0]),
+            deadline_at=_earlier_deadline(entry, again[0], self._parts),
             detail={"edit": "" if view.raw == content else "ORC-1 NW", "reasons": list(again[0].decision.reasons)},
         )
-
-    def _earlier_deadline(self, entry: Entry, again: OrderDecision) -> datetime | None:
-        """A change may bring the planned start nearer; it never lets an order wait longer. None: as it was."""
-        if entry.state is not OrderState.HELD or entry.deadline_at is None:
-            return None
-        return min(entry.deadline_at, self._parts.deadline(again, entry.taken_at))
 
     def _order_again(self, order: OrderDecision, *, is_replacement: bool = False) -> None:
         """What is said of an order that the filler never saw, and never will, is a new order now: ours to the end."""
@@ -397,8 +394,6 @@ class _Turn:
         self._limit.reschedule(None)
         done = await parts.custody.take(intake, is_tracked=not parts.is_store)
         if not isinstance(done, IntakeDone):
-            if parts.reading_seconds_max is not None:
-                self._limit.reschedule(asyncio.get_running_loop().time() + parts.reading_seconds_max)
             return done
         for order in self._gone:
             parts.custody.passed.note(order.order_key, order.order_control)
@@ -430,6 +425,13 @@ def _never_held(order: OrderDecision) -> OrderDecision:
     if order.decision.disposition is not Disposition.HOLD:
         return order
     return replace(order, decision=replace(order.decision, disposition=Disposition.ANNOTATE))
+
+
+def _earlier_deadline(entry: Entry, again: OrderDecision, parts: TurnParts) -> datetime | None:
+    """A change may bring the planned start nearer; it never lets an order wait longer. None: as it was."""
+    if entry.state is not OrderState.HELD or entry.deadline_at is None:
+        return None
+    return min(entry.deadline_at, parts.deadline(again, entry.taken_at))
 
 
 def _control(order: OrderDecision) -> str:

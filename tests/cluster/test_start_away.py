@@ -1,6 +1,7 @@
 """A node that starts while its database is away: it relays at once, and takes up its orders when the database comes."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from interceptor.telemetry.health import DegradedReason
 from tests.support.cluster import on_database, until
 from tests.support.node import Events, Filler, filler, node_config, node_of, placer_of
 from tests.support.orders import CHEST_FILM, order
-from tests.support.postgres_server import PostgresServer, need_postgres, new_server
+from tests.support.postgres_server import PostgresServer, need_postgres, new_server, signal_all
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.hazard("H3", "H9", "H10"), pytest.mark.fault(41)]
 
@@ -137,11 +138,11 @@ async def test_a_route_that_stores_refuses_until_the_database_is_there(place: Pl
 
 
 async def test_a_frozen_database_does_not_keep_a_start_waiting(place: Place) -> None:
-    place.server.freeze()
+    signal_all(place.server, signal.SIGSTOP)
     try:
         async with place.node() as node, placer_of(node) as placer:
             assert b"MSA|AA" in await placer.exchange(film("F1", control_id="M1"))
-            place.server.thaw()
+            signal_all(place.server, signal.SIGCONT)
             await recovered(place, node)
     finally:
-        place.server.thaw()
+        signal_all(place.server, signal.SIGCONT)

@@ -158,26 +158,9 @@ class PostgresServer:
     def kill(self) -> None:
         """Every process of it at once, as a machine that loses its power."""
         assert self.process is not None
-        self._signal_all(signal.SIGKILL)
+        signal_all(self, signal.SIGKILL)
         self.process.wait(30)
         self.process = None
-
-    def freeze(self) -> None:
-        """Every process of it stands still: connections are taken by the kernel, and nobody answers."""
-        self._signal_all(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """All of it goes on; nothing when it was not frozen."""
-        self._signal_all(signal.SIGCONT)
-
-    def _signal_all(self, number: signal.Signals) -> None:
-        if self.process is None:
-            return
-        # The postmaster first: nothing new is begun while its children are gone through.
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for process in (self.process.pid, *map(int, children.read_text().split())):
-            with suppress(ProcessLookupError):
-                os.kill(process, number)
 
     def reload(self) -> None:
         """Read the settings again."""
@@ -219,6 +202,17 @@ class PostgresServer:
         """Remove a database, whoever is connected to it."""
         with self.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {place.database} WITH (FORCE)".encode())
+
+
+def signal_all(server: PostgresServer, number: signal.Signals) -> None:
+    """Send every process of *server* a signal; SIGSTOP freezes it: the kernel takes connections, and nobody answers."""
+    if server.process is None:
+        return
+    # The postmaster first: nothing new is begun while its children are gone through.
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    for process in (server.process.pid, *map(int, children.read_text().split())):
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def as_server_user() -> Mapping[str, Any]:
