@@ -210,12 +210,7 @@ async def _start(parts: NodeParts, stack: AsyncExitStack, *, source: Path | None
         parts.run(destination.run(), name=f"destination-{name}")
         parts.run(couriers[name].run(), name=f"courier-{name}")
     await _run_watches(parts, custody, routes, couriers)
-<<<<<<< HEAD
     await _open_outlets(parts, stack, security)
-    join(cluster, parts, custody, couriers=couriers, modes=plugged.modes, routes=routes)
-=======
-    await _open_outlets(parts, stack)
->>>>>>> 083b5d7 (postgres: a node starts while its database is away, relays, and takes up its orders when it comes)
     _run_records(parts, plugged)
     listeners = await _open_listeners(parts, stack, routing, guards=security.guards, adopted=adopted)
     health.bound = True
@@ -256,13 +251,9 @@ async def _plug(
     )
 
 
-<<<<<<< HEAD
 def _open_evidence(
-    parts: NodeParts, registry: SqliteRegistry, security: LineSecurity
+    parts: NodeParts, registry: SqlRegistry, security: LineSecurity
 ) -> AbstractAsyncContextManager[Evidence]:
-=======
-def _open_evidence(parts: NodeParts, registry: SqlRegistry) -> AbstractAsyncContextManager[Evidence]:
->>>>>>> 083b5d7 (postgres: a node starts while its database is away, relays, and takes up its orders when it comes)
     """The registry and FHIR servers, as far as they are configured, and the check of what went on without them."""
     has_registry = parts.config.has_registry
     source = RegistrySource(
@@ -309,7 +300,7 @@ async def _run_watches(
     )
     parts.run(timer.run(), name="hold-timer")
     escalation = EscalationParts(
-        orders=custody.index.orders, tables=parts.journal.side_tables, now=utc_now, log=parts.log
+        orders=lambda: custody.index.orders(), tables=parts.journal.side_tables, now=utc_now, log=parts.log
     )
     parts.run(Escalation(escalation).run(), name="escalation")
     parts.run(watch_loop(health=parts.health, lag=parts.metrics.event_loop_lag, log=parts.log), name="loop-watch")

@@ -3,7 +3,7 @@
 A node that starts while its database is away does not wait for it: no order waits because of our failure. Until the journal
 has been read it passes everything unchanged, as in shadow mode, for a kill switch may have been thrown; a route in `store`
 custody answers AE. The journal is tried again until it is there. Then what was said meanwhile about an order of ours has
-its turn (`journal/unseen.py`), and the node joins the others and delivers (docs/adr/0016).
+its turn (`journal/unseen.py`), and the node joins the others and delivers (docs/adr/0017).
 
 Failures: a journal that is there and is refused ends the node, as at any start.
 """
