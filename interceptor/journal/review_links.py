@@ -5,7 +5,7 @@ As `review_orders.py`: connections that cannot write, queries as constants, each
 Failures: as the adapters' readers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +62,10 @@ class SqlRecordReader:
     async def dead_letters(self, *, limit: int) -> tuple[SentRecord, ...]:
         """Refused for good."""
         return await self._readers.read(lambda one: read_sent(one, DEAD, (limit,)))
+
+    async def histories(self, entry_ids: Sequence[EntryId]) -> Mapping[EntryId, tuple[AuditRow, ...]]:
+        """What happened to several orders."""
+        return await self._readers.read(lambda one: {entry: _audit(one, HISTORY, (entry,)) for entry in entry_ids})
 
     async def history(self, entry_id: EntryId) -> tuple[AuditRow, ...]:
         """What happened to an order."""

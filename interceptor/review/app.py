@@ -7,19 +7,21 @@ content.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from interceptor.journal.port import JournalError
 from interceptor.review import login
-from interceptor.review.guard import Guard
+from interceptor.review.guard import Guard, wants_json
 from interceptor.review.pages import (
     account,
     audit,
@@ -83,7 +85,7 @@ def build_app(parts: ReviewParts, *, activity: SessionActivity, mounts: Sequence
             Middleware(BodyLimit),
             Middleware(SessionMiddleware, parts=parts, activity=activity),
         ],
-        exception_handlers={JournalError: _unreadable, 500: page_failed},
+        exception_handlers={JournalError: _unreadable, HTTPException: partial(_refused, parts), 500: page_failed},
     )
 
 
@@ -91,6 +93,24 @@ async def _healthz(request: Request) -> Response:
     """This process answers; the node's health has its own address."""
     del request
     return PlainTextResponse("ok\n")
+
+
+async def _refused(parts: ReviewParts, request: Request, error: Exception) -> Response:
+    """An address that leads nowhere, or a way of asking that it does not take; nothing of what was asked is said again."""
+    assert isinstance(error, HTTPException)
+    title = "Nothing is here" if error.status_code == 404 else "This cannot be done here"
+    if wants_json(request):
+        content = {"title": title, "status": error.status_code}
+        return JSONResponse(content, status_code=error.status_code, headers=error.headers)
+    text = (
+        "The address is wrong, or what it led to was never here."
+        if error.status_code == 404
+        else "Go back, and try again."
+    )
+    context = {"person": request.state.person, "title": title, "text": text}
+    return parts.templates.TemplateResponse(
+        request, "not_found.html", context, status_code=error.status_code, headers=error.headers
+    )
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:

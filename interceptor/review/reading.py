@@ -75,6 +75,10 @@ class OrderReader(Protocol):
 class RecordReader(Protocol):
     """The audit chain, decisions, dead letters and modes. Every method reads what is committed now; none writes."""
 
+    async def histories(self, entry_ids: Sequence[EntryId]) -> Mapping[EntryId, tuple[AuditRow, ...]]:
+        """The links of several orders, for a page of a list."""
+        ...
+
     async def history(self, entry_id: EntryId) -> tuple[AuditRow, ...]:
         """What happened to an order, the oldest first."""
         ...

@@ -55,8 +55,6 @@ class Action(StrEnum):
     EXPORT = "export"
     SEE_LIVE = "see_live"
     MANAGE_USERS = "manage_users"
-    MANAGE_TOKENS = "manage_tokens"
-    MANAGE_WEBHOOKS = "manage_webhooks"
     BREAK_GLASS = "break_glass"
     OWN_ACCOUNT = "own_account"
 
@@ -143,8 +141,6 @@ RIGHTS: Mapping[Role, frozenset[Action]] = MappingProxyType(
         | {
             Action.SEE_ROUTES,
             Action.MANAGE_USERS,
-            Action.MANAGE_TOKENS,
-            Action.MANAGE_WEBHOOKS,
             Action.BREAK_GLASS,
         },
     }

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from interceptor.action.lifecycle import OrderState
+from interceptor.action.lifecycle import WAITING_STATES, OrderState
+from interceptor.journal.port import AuditRow
 from interceptor.journal.review_record import OrderRow
 from interceptor.review import plain_words as words
 from interceptor.review.claim_mark import ClaimMark
@@ -196,8 +197,10 @@ def time_left(row: OrderRow, now: datetime) -> TimeLeft:
     return TimeLeft(text=f"{words.duration_words(left)} left", level=level, deadline=deadline)
 
 
-def row_view(row: OrderRow, claim: ClaimMark, *, now: datetime, is_masked: bool = False) -> RowView:
-    """One order as a row."""
+def row_view(
+    row: OrderRow, claim: ClaimMark, *, now: datetime, is_masked: bool = False, history: Iterable[AuditRow] = ()
+) -> RowView:
+    """One order as a row; its *history* tells who ended its wait."""
     summary = row.summary
     procedure = _object(row.decision.get("procedure"))
     name, demographics, mrn = patient_texts(summary, now, is_masked=is_masked)
@@ -231,7 +234,7 @@ def row_view(row: OrderRow, claim: ClaimMark, *, now: datetime, is_masked: bool 
         scheduled=words.day_words(short(_text(summary, "scheduled"), 26)),
         claim=claim,
         escalate=bool(row.decision.get("escalate")),
-        outcome="" if row.state in (OrderState.HELD, OrderState.PARKED) else outcome_words(row),
+        outcome="" if row.state in (OrderState.HELD, OrderState.PARKED) else outcome_words(row, history),
     )
 
 
@@ -246,9 +249,14 @@ def patient_texts(summary: Mapping[str, object], now: datetime, *, is_masked: bo
     return name or "name not stated", " · ".join(filter(None, (age, sex))), mrn
 
 
-def outcome_words(row: OrderRow) -> str:
-    """What became of an order that does not wait any more."""
-    return f"{words.said(words.STATES, row.state)} · {words.actor_words(row.moved_by)}"
+def outcome_words(row: OrderRow, history: Iterable[AuditRow] = ()) -> str:
+    """What became of an order that does not wait any more, and who ended its wait, as far as *history* has it."""
+    state = words.said(words.STATES, row.state)
+    ends = [one for one in history if one.detail.get("from") in WAITING_STATES]
+    if not ends:
+        return f"{state} · {words.actor_words(row.moved_by)}"
+    what = words.EVENTS.get(ends[-1].action, "")
+    return f"{state} · {what[:1].lower()}{what[1:]}, {words.actor_words(ends[-1].actor)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from tests.support.held_orders import HOSTILE_NAMES, held_order, held_orders
 PAGES = ("/", "/orders/1", "/orders/1/message", "/orders/1/message?tab=facts", "/orders/1/message?tab=proposed",
     "/orders/1/message?tab=sent", "/orders/1/message?tab=acknowledgment", "/orders/1/history", "/audit", "/traffic",
     "/routes", "/dead-letters", "/missed", "/policy", "/policy/vignettes", "/policy/try", "/users", "/help")  # fmt: skip
-EXPORTS = ("/orders.csv", "/audit.csv", "/traffic.csv", "/routes.csv", "/dead-letters.csv", "/policy/unmapped.csv",
+EXPORTS = ("/orders.csv", "/audit.csv", "/traffic.csv", "/routes.csv", "/dead-letters.csv", "/missed.csv", "/policy/unmapped.csv",
     "/orders/1/history.csv")  # fmt: skip
 
 
@@ -122,6 +122,18 @@ async def test_the_second_of_two_reviewers_is_told_who_was_faster(tmp_path: Path
         second = await bob.post("/orders/1/return", data=form)
         assert second.status_code == 409
         assert "already returned by ann" in second.text
+
+
+async def test_the_list_of_what_was_decided_says_who_decided_and_offers_no_decision(tmp_path: Path) -> None:
+    async with held_orders(tmp_path, [held_order("A1"), held_order("A2")]) as place:
+        await place.review.ask("held_release", entry=1, actor="bob", reason_code="discussed")
+        await place.filler.wait_for(1)
+        await place.review.ask("held_return", entry=2, actor="cy", reason_code="duplicate")
+        decided = (await place.reviewer.get("/?tab=decided")).text
+        assert "released as ordered, bob" in decided
+        assert "Release chosen" not in decided
+        assert "returned to the orderer, cy" in (await place.reviewer.get("/?tab=returned")).text
+        assert "released as ordered, bob" in (await place.reviewer.get("/orders/1")).text
 
 
 async def test_a_release_can_be_called_back_from_the_page_that_confirms_it(tmp_path: Path) -> None:

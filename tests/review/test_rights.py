@@ -94,3 +94,7 @@ async def test_a_path_that_does_not_exist_is_not_found_and_names_nothing(tmp_pat
     async with reviewed_node(tmp_path) as review:
         answer = await review.browser().get("/nothing-here")
         assert answer.status_code == 404
+        assert "Nothing is here" in answer.text
+        assert "nothing-here" not in answer.text
+        script = await review.browser().get("/nothing-here", headers={"Accept": "application/json"})
+        assert (script.status_code, script.json()) == (404, {"title": "Nothing is here", "status": 404})

@@ -111,7 +111,9 @@ def read_audit_query(values: Mapping[str, str], *, limit: int) -> AuditQuery:
 
 def audit_line(row: AuditRow) -> AuditLine:
     """One link in words."""
-    said = [f"{name.replace('_', ' ')} {value}" for name, value in row.detail.items() if value not in (None, "")]
+    said = [
+        f"{name.replace('_', ' ')} {_words_of(value)}" for name, value in row.detail.items() if value not in (None, "")
+    ]
     return AuditLine(
         number=row.number,
         at=row.at.strftime("%Y-%m-%d %H:%M:%S"),
@@ -120,6 +122,10 @@ def audit_line(row: AuditRow) -> AuditLine:
         entry_id=row.entry_id,
         detail=short(" · ".join(said), 300),
     )
+
+
+def _words_of(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def plain_link(row: AuditRow) -> dict[str, object]:

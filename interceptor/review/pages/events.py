@@ -9,7 +9,7 @@ from interceptor.journal.port import EntryId
 from interceptor.review.guard import Guard, GuardedRoute
 from interceptor.review.live import Event, LiveUpdates
 from interceptor.review.node_state import node_state, problems
-from interceptor.review.pages.worklist import read_lists
+from interceptor.review.pages.worklist import histories_of, read_lists
 from interceptor.review.parts import ReviewParts
 from interceptor.review.person import Person
 from interceptor.review.rendering import fragment, render
@@ -53,13 +53,20 @@ async def _list_events(
     lists = await read_lists(parts, person.name)
     wanted = set(changed)
     of_view = {row.entry_id: row for row in select(lists.rows[query.tab], query.facets) if row.entry_id in wanted}
+    histories = await histories_of(parts, query, list(of_view.values()))
     found = [Event("counts", {tab.value: len(rows) for tab, rows in lists.rows.items()})]
     for entry_id in changed:
         row = of_view.get(entry_id)
         if row is None:
             found.append(Event("gone", {"order": entry_id}))
             continue
-        view = row_view(row, lists.claims.of(entry_id), now=parts.now(), is_masked=query.is_masked)
+        view = row_view(
+            row,
+            lists.claims.of(entry_id),
+            now=parts.now(),
+            is_masked=query.is_masked,
+            history=histories.get(entry_id, ()),
+        )
         html = fragment(parts, "_row_alone.html", order=view, columns=query.shown_columns)
         found.append(Event("row", {"order": entry_id, "sort": view.sort_key, "html": html}))
     return found

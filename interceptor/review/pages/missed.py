@@ -16,6 +16,7 @@ from starlette.responses import Response
 from interceptor.review import plain_words as words
 from interceptor.review.guard import Guard, GuardedRoute
 from interceptor.review.held_reason import Chip, held_chips, why_sentence
+from interceptor.review.list_export import csv_response, json_response
 from interceptor.review.node_client import Answer
 from interceptor.review.node_state import read_time
 from interceptor.review.parts import ReviewParts
@@ -24,11 +25,26 @@ from interceptor.review.rights import Action
 from interceptor.review.shown_text import short
 from interceptor.review.worklist import patient_texts
 
+_COLUMNS = (
+    "went_on_at",
+    "found_at",
+    "route",
+    "patient",
+    "mrn",
+    "placer_order_number",
+    "ordered",
+    "why",
+    "orderer",
+    "call_back",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissedOrder:
     """One missed hold in words."""
 
+    went_on_at: str
+    found_at: str
     went_on: str
     found: str
     route: str
@@ -61,7 +77,24 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
             is_masked=is_masked,
         )
 
-    return (guard.route("/missed", missed, action=Action.SEE_WORKLIST, name="missed"),)
+    async def export(request: Request) -> Response:
+        reply = await parts.node.ask("held_retrospective")
+        messages = reply.result.get("missed", ()) if isinstance(reply, Answer) else ()
+        rows = [_plain(one) for one in missed_orders(messages, parts.now())]
+        kind = "csv" if request.url.path.endswith(".csv") else "json"
+        detail = {"list": "missed", "format": kind, "rows": len(rows)}
+        await parts.node.ask("access_note", action="list_exported", actor=request.state.person.actor, detail=detail)
+        return csv_response("missed-holds", _COLUMNS, rows) if kind == "csv" else json_response(rows)
+
+    return (
+        guard.route("/missed", missed, action=Action.SEE_WORKLIST, name="missed"),
+        guard.route("/missed.csv", export, action=Action.EXPORT, name="missed_csv"),
+        guard.route("/missed.json", export, action=Action.EXPORT, name="missed_json"),
+    )
+
+
+def _plain(order: MissedOrder) -> dict[str, object]:
+    return {name: getattr(order, name) for name in _COLUMNS}
 
 
 def missed_orders(
@@ -79,6 +112,8 @@ def _missed_order(
     summary, decision = order["summary"], order["decision"]
     name, demographics, mrn = patient_texts(summary, now, is_masked=is_masked)
     return MissedOrder(
+        went_on_at=str(message["noted_at"]),
+        found_at=str(message["found_at"]),
         went_on=words.ago_words(read_time(message["noted_at"]), now),
         found=words.ago_words(read_time(message["found_at"]), now),
         route=str(message["route"]),

@@ -73,7 +73,7 @@ def routes(parts: ReviewParts, guard: Guard) -> Sequence[GuardedRoute]:
             "_order_bar.html",
             row=record.row,
             seen=request.query_params.get("version", ""),
-            outcome=outcome_words(record.row),
+            outcome=outcome_words(record.row, await parts.records.history(record.row.entry_id)),
             state_words=words.said(words.STATES, record.row.state),
             answers=await answers_of(parts, record.row),
         )
@@ -177,7 +177,7 @@ async def show_order(
         claim=claims.of(row.entry_id),
         time_left=time_left(row, now),
         is_waiting=row.state in (OrderState.HELD, OrderState.PARKED),
-        outcome=outcome_words(row),
+        outcome=outcome_words(row, history),
         answers=await answers_of(parts, row),
         state_words=words.said(words.STATES, row.state),
         priority_words=words.said(words.PRIORITIES, row.priority),

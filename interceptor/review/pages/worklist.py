@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from interceptor.action.lifecycle import OrderState
+from interceptor.journal.port import AuditRow, EntryId
 from interceptor.journal.review_record import Checked, OrderRow
 from interceptor.review.claiming import ClaimMarks, claim_marks
 from interceptor.review.guard import Guard, GuardedRoute
@@ -173,7 +174,18 @@ async def _show(
     of_tab = lists.rows[query.tab]
     chosen = select(of_tab, query.facets)
     shown = page_of(chosen, query)
-    views = [row_view(row, lists.claims.of(row.entry_id), now=now, is_masked=query.is_masked) for row in shown]
+    histories = await histories_of(parts, query, shown)
+    views = [
+        row_view(
+            row,
+            lists.claims.of(row.entry_id),
+            now=now,
+            is_masked=query.is_masked,
+            history=histories.get(row.entry_id, ()),
+        )
+        for row in shown
+    ]
+    is_waiting_tab = query.tab not in (Tab.DECIDED, Tab.RETURNED)
     checked = await parts.records.checked(since=now.replace(hour=0, minute=0, second=0, microsecond=0))
     empty_text, empty_detail = _empty(query, checked, state, parts)
     pages: dict[str, Any] = _pages(query, len(chosen), len(shown))
@@ -195,12 +207,21 @@ async def _show(
         empty_text=empty_text,
         empty_detail=empty_detail,
         can_export=person.can(Action.EXPORT),
-        can_claim=person.can(Action.CLAIM),
-        can_release=person.can(Action.RELEASE),
+        can_claim=person.can(Action.CLAIM) and is_waiting_tab,
+        can_release=person.can(Action.RELEASE) and is_waiting_tab,
         release_reasons=parts.settings.release_reasons,
         page_sizes=PAGE_SIZES,
         **pages,
     )
+
+
+async def histories_of(
+    parts: ReviewParts, query: WorklistQuery, rows: Sequence[OrderRow]
+) -> Mapping[EntryId, Sequence[AuditRow]]:
+    """The histories of the rows of a tab whose orders do not wait any more: they say who decided."""
+    if query.tab not in (Tab.DECIDED, Tab.RETURNED):
+        return {}
+    return await parts.records.histories([row.entry_id for row in rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
