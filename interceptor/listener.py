@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from interceptor.answering import MessagePassage, PlacerSide
 from interceptor.config.schema import Config, FeedTable, RouteTable
@@ -456,6 +456,10 @@ def _show_open_frames(listeners: Collection[Listener], metrics: Mapping[str, Rou
         route.open_frame_oldest.set(math.nan if oldest is None else now - oldest)
 
 
+_FIRST_MESSAGE_SECONDS: Final = 0.05
+"""From the accept of a connection to its first message in our hands."""
+
+
 async def drain(listeners: Collection[Listener], *, seconds_max: float, log: EventLog) -> int:
     """Stop accepting and let what is under way end; returns how many connections still had something unanswered.
 
@@ -464,6 +468,11 @@ async def drain(listeners: Collection[Listener], *, seconds_max: float, log: Eve
     began = time.monotonic()
     for listener in listeners:
         listener.server.stop_accepting()
+    for listener in listeners:
+        await listener.server.taken()
+    # Who was let in a moment ago has its first message on the way: it is still answered.
+    await asyncio.sleep(_FIRST_MESSAGE_SECONDS)
+    for listener in listeners:
         for line in listener.lines:
             # A placer that gets its answers goes on sending: without this a busy route would never be done.
             line.stop_beginning()

@@ -7,8 +7,8 @@ GET and HEAD only, keeps no connection open and reads nothing but the request li
     /livez       200 or 503: should the process be restarted?
     /readyz      200 or 503: should placers be sent here?      ?verbose lists every check
 
-Failures: an address that cannot be bound stops the start (OSError). A client that is slow, wrong or one too many
-is dropped; nothing is retried. A node that takes over from a running one is given its listening sockets: a scrape that
+Failures: an address that cannot be bound stops the start (OSError). A client that is slow or wrong is dropped, and one
+of many that say nothing when somebody else comes; nothing is retried. A node that takes over from a running one is given its listening sockets: a scrape that
 comes between the two waits in their queue.
 """
 
@@ -16,7 +16,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +30,9 @@ _REQUEST_SECONDS_MAX: Final = 5.0
 _REQUEST_HEAD_SIZE_MAX: Final = 8192
 _CONNECTIONS_MAX: Final = 64
 _BACKLOG: Final = 100
-_ACCEPT_SECONDS: Final = 0.01
+_ACCEPT_SECONDS: Final = 0.002
+_PAUSE_SECONDS: Final = 0.1
+_LAST_LOOKS: Final = 25
 _GIVE_WAY_SECONDS: Final = 0.00002
 _PLAIN: Final = "text/plain; charset=utf-8"
 
@@ -115,8 +118,6 @@ def serve_status(
         health: What /livez and /readyz tell.
         cache_seconds: Age up to which a rendered metrics page is given again; 0 renders every time.
 
-    Raises:
-        OSError: The sockets cannot be listened on.
     """
     server = _StatusThread(listening, StatusPages(metrics=metrics, health=health, cache_seconds=cache_seconds))
     server.start()
@@ -153,14 +154,13 @@ def bind_status(host: str, port: int) -> tuple[socket.socket, ...]:
 
 
 class _StatusThread:
-    """The thread, its loop and the servers on the listening sockets."""
+    """The thread and its loop, on sockets that listen."""
 
     def __init__(self, listening: Sequence[socket.socket], pages: StatusPages) -> None:
         self._listening = listening
         self._pages = pages
-        self._open: set[asyncio.Transport] = set()
+        self._open: dict[asyncio.Transport, str] = {}
         self._started = threading.Event()
-        self._start_error: OSError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="status", daemon=True)
@@ -168,8 +168,6 @@ class _StatusThread:
     def start(self) -> None:
         self._thread.start()
         self._started.wait()
-        if self._start_error is not None:
-            raise self._start_error
 
     def stop(self) -> None:
         assert self._loop is not None
@@ -180,33 +178,58 @@ class _StatusThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        servers: list[asyncio.Server] = []
-        try:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
             for one in self._listening:
-                server = self._loop.create_server(lambda: _StatusConnection(self._pages, self._open), sock=one)
-                servers.append(await server)
-        except OSError as error:
-            self._start_error = error
+                self._watch(one)
             self._started.set()
-            return
-        self._started.set()
-        await self._stopping.wait()
-        # CPython 3.11 leaks a connection that was accepted in the turn in which its server closes
-        # (test_leaving_the_block_ends_...): stop accepting, let those become transports, close then.
-        for one in self._listening:
-            self._loop.remove_reader(one.fileno())
-        await asyncio.sleep(_ACCEPT_SECONDS)
-        for closing in servers:
-            closing.close()
+            await self._stopping.wait()
+            for one in self._listening:
+                self._loop.remove_reader(one)
+                one.close()
+        # What was asked is answered; who asked nothing is not waited for.
+        for _ in range(_LAST_LOOKS):
+            if self._open:
+                await asyncio.sleep(_ACCEPT_SECONDS)
         for transport in tuple(self._open):
             transport.abort()
-        await asyncio.sleep(_ACCEPT_SECONDS)
+        await asyncio.sleep(0)
+
+    def _watch(self, listening: socket.socket) -> None:
+        """Look for the next connection, at most one every `_ACCEPT_SECONDS`.
+
+        Each costs this thread Python's lock, and the node's loop waits for it: a storm must not make it wait often.
+        """
+        assert self._loop is not None
+        if listening.fileno() >= 0:
+            self._loop.add_reader(listening, self._take_one, listening)
+
+    def _take_one(self, listening: socket.socket) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(listening)
+        pause = _ACCEPT_SECONDS
+        try:
+            accepted, _ = listening.accept()
+        except OSError:
+            # No descriptors, or it was gone before it began.
+            pause = _PAUSE_SECONDS
+        else:
+            accepted.settimeout(0.0)
+            self._group.create_task(self._take(accepted))
+        self._loop.call_later(pause, self._watch, listening)
+
+    async def _take(self, accepted: socket.socket) -> None:
+        assert self._loop is not None
+        try:
+            await self._loop.connect_accepted_socket(lambda: _StatusConnection(self._pages, self._open), accepted)
+        except OSError:
+            accepted.close()
 
 
 class _StatusConnection(asyncio.Protocol):
     """One request and its answer."""
 
-    def __init__(self, pages: StatusPages, open_transports: set[asyncio.Transport]) -> None:
+    def __init__(self, pages: StatusPages, open_transports: dict[asyncio.Transport, str]) -> None:
         self._pages = pages
         self._open = open_transports
         self._head = b""
@@ -215,9 +238,9 @@ class _StatusConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._deadline = asyncio.get_running_loop().call_later(_REQUEST_SECONDS_MAX, transport.abort)
-        if len(self._open) >= _CONNECTIONS_MAX:
-            transport.abort()
-        self._open.add(transport)
+        self._open[transport] = str((transport.get_extra_info("peername") or ("",))[0])
+        if len(self._open) > _CONNECTIONS_MAX:
+            _one_too_many(self._open).abort()
 
     def data_received(self, data: bytes) -> None:
         if self._transport.is_closing():
@@ -231,7 +254,16 @@ class _StatusConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
-        self._open.discard(self._transport)
+        self._open.pop(self._transport, None)
+
+
+def _one_too_many(open_transports: Mapping[asyncio.Transport, str]) -> asyncio.Transport:
+    """Who goes when there are too many: of the address with the most connections the one that is there longest.
+
+    An honest scraper asks at once and is gone; those that sit here and say nothing make room for it.
+    """
+    (crowded, _), *_ = Counter(open_transports.values()).most_common(1)
+    return next(transport for transport, address in open_transports.items() if address == crowded)
 
 
 def _response(head: bytes, pages: StatusPages) -> bytes:

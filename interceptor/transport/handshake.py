@@ -7,23 +7,20 @@ a handshake that failed. Here every refusal is counted with its reason, and each
 its moment.
 
 Failures: a handshake that fails or takes too long drops its connection and is counted; nothing else is disturbed.
-Without a file descriptor for the next connection there is a pause, and then the next attempt.
 """
 
 import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 from interceptor.lifetime import Tasks
+from interceptor.transport.accept import address_of
 from interceptor.transport.options import RefusalReason
 
 HANDSHAKE_SECONDS_MAX = 10.0
 SHUTDOWN_SECONDS_MAX = 5.0
-PAUSE_SECONDS = 1.0
-"""After an accept that failed: no descriptors, no memory."""
 
 
 class HandshakeOwner(Protocol):
@@ -55,23 +52,9 @@ class TlsAcceptor:
         self._context = context
         self._tasks = tasks
 
-    async def accept(self, listening: socket.socket) -> None:
-        """Take connections until cancelled, or until the socket is closed."""
-        loop = asyncio.get_running_loop()
-        listening.settimeout(0.0)
-        while listening.fileno() >= 0:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError:
-                await asyncio.sleep(PAUSE_SECONDS)
-            else:
-                self._begin(accepted)
-
-    def _begin(self, accepted: socket.socket) -> None:
-        address = ""
-        with suppress(OSError):
-            # The peer may be gone already.
-            address = str(accepted.getpeername()[0])
+    def begin(self, accepted: socket.socket) -> None:
+        """Turn a connection away, or begin its handshake."""
+        address = address_of(accepted)
         reason = self._owner.handshake_begun(address, accepted.fileno())
         if reason is not None:
             accepted.close()

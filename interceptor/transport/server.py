@@ -9,10 +9,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import IPv6Address, ip_address
 from ssl import SSLContext
 
 from interceptor.lifetime import Tasks, running_tasks
+from interceptor.transport.accept import Acceptor, address_of
 from interceptor.transport.connection import ConnectionHandler, MllpConnection
 from interceptor.transport.handshake import TlsAcceptor
 from interceptor.transport.options import ConnectionOptions, ListenerOptions, RefusalReason, TransportCounters
@@ -39,10 +41,12 @@ class MllpServer:
         self._connections: dict[MllpConnection, str] = {}
         self._counts_by_address: dict[str, int] = {}
         self._handshakes_by_address: dict[str, int] = {}
-        self._listeners: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
-        self._tls_sockets: list[socket.socket] = []
+        self._acceptors: list[Acceptor] = []
         self._is_accepting = True
+        self._taking_count = 0
+        self._taken = asyncio.Event()
+        self._taken.set()
         self._emptied = asyncio.Event()
         self._emptied.set()
         self.port = 0
@@ -68,29 +72,21 @@ class MllpServer:
 
         *tls* gives the context of each handshake, which runs in *tasks*.
         """
-        loop = asyncio.get_running_loop()
         for listening in await _bind(host, port, self._limits, self._options):
             self._sockets.append(listening)
             self.port = listening.getsockname()[1]
-            if tls is None:
-                server = await loop.create_server(self._build_protocol, sock=listening, backlog=self._limits.backlog)
-                self._listeners.append(server)
-                continue
+            listening.settimeout(0.0)
             listening.listen(self._limits.backlog)
-            self._tls_sockets.append(listening)
-            tasks.start(TlsAcceptor(self, context=tls, tasks=tasks).accept(listening), name="tls-accept")
+            begin = partial(self._begin, tasks) if tls is None else TlsAcceptor(self, context=tls, tasks=tasks).begin
+            self._acceptors.append(Acceptor(listening, begin))
+            self._acceptors[-1].start()
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections that stand are not touched."""
         self._is_accepting = False
-        for listener in self._listeners:
-            listener.close()
-        loop = asyncio.get_running_loop()
-        for listening in self._tls_sockets:
-            # A closed socket that is still watched would be another one's number soon.
-            loop.remove_reader(listening)
-            listening.close()
-        self._tls_sockets.clear()
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        self._acceptors.clear()
 
     async def close(self, *, timeout_seconds: float) -> None:
         """Stop accepting, close every connection in order, abort those that still stand after the timeout.
@@ -107,8 +103,6 @@ class MllpServer:
             for connection in self.connections:
                 connection.abort()
             await self._emptied.wait()
-        for listener in self._listeners:
-            await listener.wait_closed()
 
     def handshake_begun(self, address: str, descriptor: int) -> RefusalReason | None:
         """Count a TLS handshake under way, which counts as a connection; a reason refuses it."""
@@ -134,6 +128,39 @@ class MllpServer:
 
         return self._build_protocol(opened)
 
+    def _begin(self, tasks: Tasks, accepted: socket.socket) -> None:
+        """A connection in plain text. One that is refused costs no transport: ten thousand of them must cost little."""
+        address = address_of(accepted)
+        reason = self._find_refusal(address, accepted.fileno())
+        if reason is None:
+            self._taking_count += 1
+            self._taken.clear()
+            tasks.start(self._take(accepted), name="accepted")
+            return
+        accepted.close()
+        self.refused(reason, address)
+
+    async def _take(self, accepted: socket.socket) -> None:
+        def opened(connection: MllpConnection) -> ConnectionHandler | None:
+            return self._admit(connection, is_taken=True)
+
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(partial(self._build_protocol, opened), accepted)
+        except OSError:
+            # It was gone before it began.
+            accepted.close()
+        finally:
+            self._taking_count -= 1
+            if not self._taking_count:
+                self._taken.set()
+
+    async def taken(self) -> None:
+        """Return when each accepted connection has its protocol, which takes a turn or two of the loop.
+
+        A loop that is interrupted in between leaves the descriptor with two owners.
+        """
+        await self._taken.wait()
+
     def _build_protocol(
         self, opened: Callable[[MllpConnection], ConnectionHandler | None] | None = None
     ) -> MllpProtocol:
@@ -145,8 +172,9 @@ class MllpServer:
             lost=self._forget,
         )
 
-    def _admit(self, connection: MllpConnection) -> ConnectionHandler | None:
-        reason = self._find_refusal(connection.peer_address, connection.descriptor)
+    def _admit(self, connection: MllpConnection, *, is_taken: bool = False) -> ConnectionHandler | None:
+        """*is_taken*: it was let in before `stop_accepting`, if that has been since."""
+        reason = self._find_refusal(connection.peer_address, connection.descriptor, is_taken=is_taken)
         address = connection.peer_address
         handler = None if reason is not None else self._connection_made(connection)
         if handler is None:
@@ -157,9 +185,9 @@ class MllpServer:
         self._emptied.clear()
         return handler
 
-    def _find_refusal(self, address: str, descriptor: int) -> RefusalReason | None:
+    def _find_refusal(self, address: str, descriptor: int, *, is_taken: bool = False) -> RefusalReason | None:
         limits = self._limits
-        if not self._is_accepting:
+        if not self._is_accepting and not is_taken:
             return RefusalReason.NOT_ACCEPTING
         if limits.allowed_networks and not self._is_allowed(address):
             return RefusalReason.ADDRESS_NOT_ALLOWED
@@ -227,6 +255,7 @@ async def serve(
             yield server
         finally:
             server.stop_accepting()
+            await server.taken()
             tasks.cancel()
             await server.close(timeout_seconds=close_timeout_seconds)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.feed_load import report_with_feed
+from tests.benchmarks.hostile_load import report_with_hostiles
 from tests.benchmarks.review_load import report_with_readers
 from tests.benchmarks.scrape_load import report_with_scrapes
 from tests.benchmarks.target import CannotStart
@@ -67,6 +68,8 @@ def main() -> int:
             for line in report_with_scrapes(plan, folder, note):
                 say(line)
             for line in report_with_readers(plan, folder, note):
+                say(line)
+            for line in report_with_hostiles(plan, folder, note):
                 say(line)
             missing = [name for name in TARGETS if name not in {found.target for found in measurements}]
             if missing:

@@ -34,8 +34,8 @@ listen = "127.0.0.1:{port}"
 destination = "filler"
 mode = "{mode}"
 custody = "{custody}"
-connections_max = 1000
-connections_per_address_max = 1000
+connections_max = {placers_max}
+connections_per_address_max = {placers_per_address_max}
 
 [destination.filler]
 address = "127.0.0.1:{filler_port}"
@@ -142,6 +142,8 @@ def node(
     folder: Path,
     feed_port: int | None = None,
     metrics_port: int = 0,
+    placers_max: int = 1000,
+    placers_per_address_max: int = 1000,
     tables: str = "",
 ) -> Iterator[Target]:
     """A node of ours with one route, with a feed listener where *feed_port* is given, and with more *tables*.
@@ -163,6 +165,8 @@ def node(
             custody=custody,
             filler_port=filler_port,
             connections_max=connections_max,
+            placers_max=placers_max,
+            placers_per_address_max=placers_per_address_max,
         )
         + (_FEED_CONFIG.format(port=feed_port) if feed_port else "")
         + tables

@@ -317,3 +317,26 @@ class _CountingFiller(asyncio.Protocol):
             self._transport.write(accept(self._head[1:].partition(b"\r")[0] + b"\r"))
             self._head = b""
         self._last = data[-1:]
+
+
+@pytest.mark.deep
+@pytest.mark.fault(30, 31, 32)
+@pytest.mark.hazard("H10")
+@pytest.mark.timeout(600)
+def test_others_are_served_while_peers_mean_no_good_or_too_much_of_it(tmp_path: Path) -> None:
+    """10,000 idle connections, slowloris on the orders' and the metrics' port, a burst of ten times as much, one without end.
+
+    Prints what the others waited with and without; asserts that nobody else lost anything, and that limits and memory hold.
+    """
+    from tests.benchmarks.hostile_load import line_of, measure_disturbances
+    from tests.benchmarks.throughput import Plan
+
+    found = measure_disturbances(Plan(warm_seconds=1.0, seconds=5.0), tmp_path, lambda _line: None)
+    for one in found:
+        sys.stdout.write("\n" + line_of(one))
+        assert (one.quiet.errors, one.during.errors) == (0, 0), one.name
+        assert one.standing <= 200, one.name
+        assert one.grown_mib < 64, one.name
+        assert one.crowd["answered"] == (one.crowd["sent"] if "peer" in one.name else 0), one.name
+    assert found[0].crowd["attempted"] == 10_000
+    assert found[0].refused == 10_000 - 200 + 8, "those that stood before are inside, and stay"

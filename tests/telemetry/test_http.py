@@ -163,6 +163,29 @@ def test_idle_connections_do_not_keep_the_probe_waiting(port: int) -> None:
             connection.close()
 
 
+@pytest.mark.fault(32)
+@pytest.mark.hazard("H10")
+def test_who_sits_on_every_place_makes_room_for_who_asks(port: int) -> None:
+    """More than all places are taken by one address that says nothing; each scrape is answered, and the last of them stay."""
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(200)]
+    try:
+        for _ in range(5):
+            assert ask(port, "/livez")[0] == 200
+        closed = 0
+        for connection in idle:
+            connection.settimeout(0.0)
+            try:
+                closed += connection.recv(1) == b""
+            except BlockingIOError:
+                continue
+            except ConnectionError:
+                closed += 1
+        assert closed >= 200 - 64
+    finally:
+        for connection in idle:
+            connection.close()
+
+
 def test_an_address_in_use_stops_the_start(port: int, metrics: CountedMetrics, health: Health) -> None:
     with (
         pytest.raises(OSError, match=r"metrics\.listen: 127\.0\.0\.1:.* Address already in use"),
