@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from interceptor.action.lifecycle import WAITING_STATES, OrderState
+from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES, OrderState
 from interceptor.journal.port import AuditRow
 from interceptor.journal.review_record import OrderRow
 from interceptor.review import plain_words as words
@@ -253,8 +253,9 @@ def outcome_words(row: OrderRow, history: Iterable[AuditRow] = ()) -> str:
     """What became of an order that does not wait any more, and who ended its wait, as far as *history* has it."""
     state = words.said(words.STATES, row.state)
     ends = [one for one in history if one.detail.get("from") in WAITING_STATES]
-    if not ends:
-        return f"{state} · {words.actor_words(row.moved_by)}"
+    if not ends or row.state in UNSEEN_ENDS:
+        # Cancelled, returned, replaced: the state says already what was done.
+        return f"{state} · {words.actor_words(ends[-1].actor if ends else row.moved_by)}"
     what = words.EVENTS.get(ends[-1].action, "")
     return f"{state} · {what[:1].lower()}{what[1:]}, {words.actor_words(ends[-1].actor)}"
 

@@ -3,6 +3,7 @@
 The site runs once for all of these; journeys that need a site of another kind are in test_journeys.py.
 """
 
+import asyncio
 import csv
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from interceptor.review.node_client import STATUS_SECONDS
 from interceptor.review.rights import Role
 from tests.support.node import accept, reply
 from tests.support.orders import COMPLETE, order
@@ -188,6 +190,28 @@ async def test_a_page_that_lost_its_line_says_so_and_gets_what_it_missed_when_it
     await page.context.set_offline(False)
     await expect(page.locator(f"#order-{entry}")).to_be_visible()
     await expect(lost).to_be_hidden()
+
+
+@pytest.mark.hazard("H10")
+async def test_a_node_that_is_away_is_a_red_bar_above_a_list_that_stays_and_goes_when_it_is_back(place: Site) -> None:
+    entry = await place.hold(order("AWY1", patient="2018"))
+    page = await place.person("nils")
+    await page.clock.install()
+    await place.open(page, "/")
+    socket = place.node.control_socket
+    away = socket.with_suffix(".away")
+    socket.rename(away)
+    try:
+        await asyncio.sleep(STATUS_SECONDS)  # How old the node's word about itself may be on a page.
+        await page.clock.fast_forward(16_000)
+        await expect(page.locator(".bar-red")).to_contain_text("The node does not answer")
+        await expect(page.locator(f"#order-{entry}")).to_be_visible()
+        await take_screenshot(page, "node-away")
+    finally:
+        away.rename(socket)
+    await asyncio.sleep(STATUS_SECONDS)
+    await page.clock.fast_forward(16_000)
+    await expect(page.locator(".bar-red")).to_have_count(0)
 
 
 async def test_a_list_is_taken_along_as_csv_and_json_with_the_filters_that_are_seen(place: Site) -> None:

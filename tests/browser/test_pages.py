@@ -83,8 +83,10 @@ async def test_no_page_is_wider_than_a_phone(tmp_path: Path) -> None:
         assert wide == {}
 
 
-async def test_the_login_has_no_barrier(tmp_path: Path) -> None:
+async def test_the_login_and_a_page_that_is_none_have_no_barrier(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         page = await place.browser.new_page()
-        await page.goto(f"{place.pages.address}/login")
-        assert await barriers(page) == []
+        for path in ("/login", "/nothing"):
+            await page.goto(f"{place.pages.address}{path}")
+            assert await barriers(page) == []
+            await take_screenshot(page, f"before-the-login{path.replace('/', '-')}")

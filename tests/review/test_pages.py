@@ -132,7 +132,7 @@ async def test_the_list_of_what_was_decided_says_who_decided_and_offers_no_decis
         decided = (await place.reviewer.get("/?tab=decided")).text
         assert "released as ordered, bob" in decided
         assert "Release chosen" not in decided
-        assert "returned to the orderer, cy" in (await place.reviewer.get("/?tab=returned")).text
+        assert "returned to the orderer · cy" in (await place.reviewer.get("/?tab=returned")).text
         assert "released as ordered, bob" in (await place.reviewer.get("/orders/1")).text
 
 
