@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
+from interceptor.journal.sqlite import SqliteSettings
 from interceptor.journal.sqlite_writer import WriterSettings
+from tests.support.any_database import address_of, open_journal
 from tests.support.counts import tell
 from tests.support.journal_load import Ledger, deliver_what_waits, missing_from
 
@@ -24,7 +25,7 @@ async def run_until_killed(path: Path, ledger: Ledger, rng: random.Random) -> No
         sys.executable,
         "-m",
         "tests.support.plugged_journal",
-        str(path),
+        address_of(path),
         *numbers,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
@@ -45,7 +46,7 @@ def note(ledger: Ledger, line: bytes) -> None:
     ledger.note(line.decode().strip().partition(" ")[2])
 
 
-async def run_lane(kill_count: int, capsys: pytest.CaptureFixture[str]) -> None:
+async def run_lane(kill_count: int, capsys: pytest.CaptureFixture[str], database: str) -> None:
     rng = random.Random(9)
     ledger = Ledger()
     problems: list[str] = []
@@ -53,14 +54,14 @@ async def run_lane(kill_count: int, capsys: pytest.CaptureFixture[str]) -> None:
         path = Path(folder) / "journal.db"
         for _ in range(kill_count):
             await run_until_killed(path, ledger, rng)
-        async with open_sqlite_journal(path, settings=SETTINGS) as journal:
+        async with open_journal(path, settings=SETTINGS) as journal:
             problems += (await journal.verify()).problems
             problems += await missing_from(journal, ledger)
             await deliver_what_waits(journal, ledger)
         problems += ledger.problems()
     tell(
         capsys,
-        f"killed: {ledger.crashes} times, {len(ledger.accepted)} acknowledged, {len(problems)} lost or wrong,"
+        f"{database}, killed: {ledger.crashes} times, {len(ledger.accepted)} acknowledged, {len(problems)} lost or wrong,"
         f" {len(ledger.received)} deliveries, {ledger.duplicate_count()} duplicates",
     )
     assert problems == []
@@ -70,12 +71,14 @@ async def run_lane(kill_count: int, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.fault(1)
 @pytest.mark.hazard("H3")
 @pytest.mark.hazard("H5")
-async def test_a_killed_journal_has_lost_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    await run_lane(5, capsys)
+async def test_a_killed_journal_has_lost_nothing(capsys: pytest.CaptureFixture[str], database: str) -> None:
+    await run_lane(5, capsys, database)
 
 
 @pytest.mark.deep
 @pytest.mark.timeout(1800)
 @pytest.mark.fault(1)
-async def test_a_journal_that_is_killed_often_has_lost_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    await run_lane(100, capsys)
+async def test_a_journal_that_is_killed_often_has_lost_nothing(
+    capsys: pytest.CaptureFixture[str], database: str
+) -> None:
+    await run_lane(100, capsys, database)

@@ -1,6 +1,7 @@
 """Random lives of orders on a real journal: a placer, two reviewers, a timer, a filler, and a process that is killed.
 
-Killing is copying the files as they are and going on with the copy: what a killed process leaves behind.
+Killing is copying SQLite's files as they are and going on with the copy, or ending every connection to PostgreSQL at once:
+what a killed process leaves behind.
 The machine plays the pipeline's part with the lifecycle table and nothing else.
 """
 
@@ -47,8 +48,10 @@ from interceptor.journal.port import (
     OutgoingMessage,
 )
 from interceptor.journal.sql_journal import SqlJournal
-from interceptor.journal.sqlite import SqliteSettings, open_sqlite_journal
+from interceptor.journal.sqlite import SqliteSettings
 from interceptor.journal.sqlite_writer import WriterSettings
+from tests.support.any_database import leave_as_killed, open_journal, remove_journal
+from tests.support.counts import tell
 from tests.support.journal_values import (
     DEADLINE,
     NOW,
@@ -106,7 +109,7 @@ class World(RuleBasedStateMachine):
     def open(self) -> None:
         async def enter() -> None:
             self.stack = AsyncExitStack()
-            self.journal = await self.stack.enter_async_context(open_sqlite_journal(self.path, settings=SETTINGS))
+            self.journal = await self.stack.enter_async_context(open_journal(self.path, settings=SETTINGS))
             await self.journal.recover_outbox(at=NOW)
 
         self.run(enter())
@@ -300,9 +303,9 @@ class Custody(World):
             self.crash_count += 1
         dead_path = self.path
         self.life += 1
-        shutil.copytree(dead_path.parent, self.path.parent)
+        leave_as_killed(dead_path, self.path)
         self.run(self.stack.aclose())
-        shutil.rmtree(dead_path.parent)
+        remove_journal(dead_path)
         self.open()
 
     # What must be so at every moment.
@@ -352,6 +355,7 @@ class Custody(World):
         finally:
             self.run(self.stack.aclose())
             self.runner.close()
+            remove_journal(self.path)
             shutil.rmtree(self.folder)
 
     def check_the_end(self) -> None:
@@ -374,8 +378,10 @@ LIMITS = settings(stateful_step_count=25, deadline=None, suppress_health_check=l
 @pytest.mark.hazard("H5")
 @pytest.mark.hazard("H15")
 @pytest.mark.fault(45)
-def test_random_lives_of_orders_break_no_promise() -> None:
-    run_state_machine_as_test(Custody, settings=settings(LIMITS, max_examples=60, derandomize=True))
+def test_random_lives_of_orders_break_no_promise(database: str) -> None:
+    # A database for each life takes a moment.
+    count = 60 if database == "sqlite" else 20
+    run_state_machine_as_test(Custody, settings=settings(LIMITS, max_examples=count, derandomize=True))
 
 
 def forget_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,5 +433,9 @@ def test_the_machine_finds_seeded_bugs(
 @pytest.mark.hazard("H4")
 @pytest.mark.fault(1)
 @pytest.mark.fault(46)
-def test_ten_thousand_random_lives_of_orders_break_no_promise() -> None:
-    run_state_machine_as_test(Custody, settings=settings(LIMITS, max_examples=10_000))
+def test_thousands_of_random_lives_of_orders_break_no_promise(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = 10_000 if database == "sqlite" else 1_000
+    run_state_machine_as_test(Custody, settings=settings(LIMITS, max_examples=count))
+    tell(capsys, f"{database}: {count} random lives of orders, no promise broken")

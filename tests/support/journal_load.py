@@ -32,6 +32,8 @@ from tests.support.journal_values import (
 )
 
 LANE = "ris"
+DECIDED_SHARE = 0.7
+"""Of the held orders, how many are released or cancelled at once."""
 
 
 def _ignore(line: str) -> None:
@@ -118,6 +120,14 @@ async def run_load(journal: Journal, ledger: Ledger, *, seed: int, start: int, w
     await asyncio.gather(_deliver(journal, ledger), *tasks)
 
 
+async def run_script(journal: Journal, ledger: Ledger, *, start: int) -> None:
+    """One of everything, one after the other, always the same: each way in, each decision, and every delivery."""
+    rng = random.Random(start)
+    for choice in range(4):
+        await _bring_one(journal, ledger, rng, f"0-{start + choice}", choice=choice, is_decided=True)
+    await deliver_what_waits(journal, ledger)
+
+
 async def deliver_what_waits(journal: Journal, ledger: Ledger) -> None:
     """After a restart: send everything that can be sent."""
     await journal.recover_outbox(at=NOW)
@@ -149,14 +159,17 @@ async def _bring(journal: Journal, ledger: Ledger, rng: random.Random, worker: i
     try:
         while True:
             number += 1
-            await _bring_one(journal, ledger, rng, f"{worker}-{number}")
+            choice, is_decided = rng.randrange(4), rng.random() < DECIDED_SHARE
+            await _bring_one(journal, ledger, rng, f"{worker}-{number}", choice=choice, is_decided=is_decided)
     except JournalError:
         return
 
 
-async def _bring_one(journal: Journal, ledger: Ledger, rng: random.Random, control_id: str) -> None:
+async def _bring_one(
+    journal: Journal, ledger: Ledger, rng: random.Random, control_id: str, *, choice: int, is_decided: bool
+) -> None:
     raw = message_bytes(control_id, order=f"P{control_id}^EHR") + b"NTE|1||" + b"x" * rng.randrange(2000) + b"\r"
-    match rng.randrange(4):
+    match choice:
         case 0:
             leaves = (outgoing(raw, control_id, kind="message"),)
             value = intake(raw, control_id, outgoing=leaves, duplicates_since=WEEK_AGO)
@@ -164,13 +177,13 @@ async def _bring_one(journal: Journal, ledger: Ledger, rng: random.Random, contr
         case 1:
             value = held_intake(control_id, order=f"P{control_id}^EHR", state=OrderState.QUEUED)
             assert isinstance(await journal.record_intake(value), IntakeDone)
-        case choice:
+        case _:
             value = held_intake(control_id, order=f"P{control_id}^EHR")
             done = await journal.record_intake(value)
             assert isinstance(done, IntakeDone)
             ledger.note(f"kept {control_id}")
             ledger.note(f"accepted {control_id}")
-            if rng.random() < 0.7:
+            if is_decided:
                 await _decide(journal, ledger, control_id, done.entry_ids[0], value.raw, is_release=choice == 2)
             return
     ledger.note(f"accepted {control_id}")
