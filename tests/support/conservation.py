@@ -18,7 +18,7 @@ from pathlib import Path
 
 from interceptor.action.lifecycle import UNSEEN_ENDS, WAITING_STATES, OrderState
 from interceptor.journal.port import Entry, OutboxRow
-from interceptor.journal.sqlite import open_sqlite_journal
+from tests.support.any_database import open_journal
 
 NOTE_SEGMENTS = (b"NTE|", b"OBX|")
 CANCELS = ("CA", "DC")
@@ -123,7 +123,7 @@ class Kept:
 
 async def read_journal(path: Path) -> Kept:
     """Open the journal of a node that has ended, verify it, and read what it keeps."""
-    async with open_sqlite_journal(path) as journal:
+    async with open_journal(path) as journal:
         entries: dict[str, Entry] = {}
         for entry in await journal.entries(states=tuple(OrderState), limit=1_000_000):
             known = entries.get(entry.placer_order_number)

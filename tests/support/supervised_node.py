@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from interceptor.control.client import request_async
+from interceptor.journal.postgres_connection import PostgresPlace
+from tests.support.cluster_site import DATABASE
 from tests.support.node import Placer, free_port
 from tests.support.orders import CHEST_FILM, order
+from tests.support.postgres_server import PASSWORD
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 90.0
@@ -23,7 +26,7 @@ CONFIG = """
 data_directory = "data"
 drain_seconds = 5.0
 {node}
-[metrics]
+{database}[metrics]
 listen = "127.0.0.1:{metrics_port}"
 [route.orders]
 listen = "127.0.0.1:{placer_port}"
@@ -35,6 +38,7 @@ holds_max_per_10_min = 10000
 address = "127.0.0.1:{filler_port}"
 reconnect_seconds_max = 0.3
 ack_timeout_seconds = 5.0
+tcp_user_timeout_seconds = 1.0
 [hold]
 set_window_seconds = {window}
 """
@@ -44,9 +48,20 @@ class SupervisedNode:
     """A supervisor, its node, and the addresses around them."""
 
     def __init__(
-        self, folder: Path, *, filler_port: int, window: float = 0.5, route: str = "", node: str = "", module: str = ""
+        self,
+        folder: Path,
+        *,
+        filler_port: int,
+        window: float = 0.5,
+        route: str = "",
+        node: str = "",
+        module: str = "",
+        database: PostgresPlace | None = None,
     ) -> None:
-        """*route* and *node* are further lines of their tables; *module* runs as the node instead of ours."""
+        """*route* and *node* are further lines of their tables; *module* runs as the node instead of ours.
+
+        *database*: where the journal is; None: in a file of its own.
+        """
         self.folder = folder
         self._environment = {**os.environ, **({"NODE_MODULE": module} if module else {})}
         self.placer_port, self.metrics_port = free_port(), free_port()
@@ -59,6 +74,7 @@ class SupervisedNode:
                 window=window,
                 route=route,
                 node=node,
+                database="" if database is None else _table_of(database, folder),
             ),
             encoding="utf-8",
         )
@@ -151,6 +167,12 @@ class SupervisedNode:
     def log_tail(self) -> str:
         log = self.folder / "log"
         return log.read_text(encoding="utf-8", errors="replace")[-3000:] if log.exists() else "no log"
+
+
+def _table_of(place: PostgresPlace, folder: Path) -> str:
+    """The table [database], with short times: a node that was killed is soon forgotten."""
+    (folder / "secret").write_text(PASSWORD, encoding="utf-8")
+    return DATABASE.format(hosts=f'"{place.host}:{place.port}"', name=place.database, lease=2.0)
 
 
 def film(number: str) -> bytes:
