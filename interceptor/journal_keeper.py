@@ -23,7 +23,7 @@ from interceptor.journal.sqlite import journal_path, open_sqlite_journal
 from interceptor.journal.sqlite_file import applied_migrations, open_for_reading
 from interceptor.journal.sqlite_salvage import read_losses, set_aside
 from interceptor.journal.upkeep import Retention
-from interceptor.telemetry.events import DATABASE_WARNED, JOURNAL_OPENED, JOURNAL_REPLACED, EventLog
+from interceptor.telemetry.events import DATABASE_WARNED, JOURNAL_REPLACED, EventLog
 from interceptor.telemetry.health import DegradedReason, Health
 from interceptor.telemetry.metrics import Metrics
 
@@ -34,7 +34,7 @@ PRUNE_INTERVAL_SECONDS = 6 * 3600.0
 async def opened_journal(config: Config, metrics: Metrics, health: Health, log: EventLog) -> AsyncIterator[SqlJournal]:
     """The journal for the length of the block.
 
-    One on PostgreSQL opens while the database is away: see `recovery`.
+    One on PostgreSQL opens while the database is away. What a journal has is read, and told of, by `recovery`.
 
     Raises:
         JournalError: It cannot be opened, and is not damaged.
@@ -58,7 +58,6 @@ async def opened_journal(config: Config, metrics: Metrics, health: Health, log: 
             from interceptor.journal_database import opened_database
 
             database = opened_database(config, observe=observe, warn=warn, is_node=True)
-            # What it has is read, and told of, by `recovery`: it may be away still.
             yield await stack.enter_async_context(database)
             return
         try:
@@ -69,8 +68,6 @@ async def opened_journal(config: Config, metrics: Metrics, health: Health, log: 
             log.event(JOURNAL_REPLACED, kept_as=kept.name, problems=len(losses.orders) + len(losses.waiting))
             health.degrade(DegradedReason.JOURNAL_REPLACED)
             journal = await stack.enter_async_context(open_sqlite_journal(path, observe=observe))
-        counts = await journal.entry_counts()
-        log.event(JOURNAL_OPENED, entries=sum(counts.values()))
         yield journal
 
 

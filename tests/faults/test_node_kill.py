@@ -162,6 +162,7 @@ async def run_sweep(
     server = await asyncio.start_server(load.fill, "127.0.0.1", 0)
     filler_port = server.sockets[0].getsockname()[1]
     place = database_of(folder / "data" / "journal" / "journal.db")
+    kill_count //= 1 if place is None else POSTGRES_SHARE
     node = SupervisedNode(folder, filler_port=filler_port, route=f'custody = "{custody}"', database=place)
     killer, reviewers = Killer(node, rng), Reviewers(node, load)
     load.happened = killer.happened
@@ -195,7 +196,7 @@ async def run_sweep(
 
 
 POSTGRES_SHARE = 4
-"""On PostgreSQL, where a node that comes back waits three seconds for its own lease, CI kills so many times less often."""
+"""On PostgreSQL, where a node that comes back waits three seconds for its own lease, it is killed so many times less often."""
 
 
 @pytest.mark.timeout(400)
@@ -206,8 +207,7 @@ POSTGRES_SHARE = 4
 async def test_killed_at_random_points_under_load_the_node_keeps_its_promises(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], database: str, custody: str, kill_count: int
 ) -> None:
-    count = kill_count if database == "sqlite" else kill_count // POSTGRES_SHARE
-    await run_sweep(tmp_path, capsys, database, custody=custody, kill_count=count)
+    await run_sweep(tmp_path, capsys, database, custody=custody, kill_count=kill_count)
 
 
 @pytest.mark.deep
