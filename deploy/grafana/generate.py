@@ -324,6 +324,55 @@ MACHINE = Dashboard(
                 Panel("Free disk", "bytes", ((value("storage_free_bytes"), "{{instance}}"),)),
             ),
         ),
+        (
+            "Who comes in, and who looks",
+            (
+                Panel(
+                    "Peers that were turned away",
+                    "reqps",
+                    (
+                        (
+                            rate("inbound_connections_total", "route, result", 'result=~"refused_.+"'),
+                            "{{route}} {{result}}",
+                        ),
+                        (rate("access_mismatches_total", "route, reason"), "{{route}} {{reason}}"),
+                    ),
+                ),
+                Panel(
+                    "Certificates end in",
+                    "s",
+                    (
+                        (
+                            f"{value('tls_certificate_not_after_timestamp_seconds')} - time()",
+                            "{{place}} {{file}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Memory of inbound messages",
+                    "bytes",
+                    ((value("inbound_held_bytes"), "{{instance}}"),),
+                    description="While MemoryPaused fires, the connections that hold much are not read.",
+                ),
+                Panel("Since somebody could review", "s", ((age("review_seen_timestamp_seconds"), "{{instance}}"),)),
+                Panel(
+                    "Audit events that the repository misses",
+                    "short",
+                    ((value("audit_export_waiting"), "{{instance}}"),),
+                ),
+                Panel(
+                    "Connections around the node",
+                    "short",
+                    (
+                        (
+                            'haproxy_server_current_sessions{proxy="orders", server="filler"}',
+                            "{{instance}}",
+                        ),
+                    ),
+                    description="From HAProxy, where one stands in front: more than 0 is BypassInUse.",
+                ),
+            ),
+        ),
     ),
 )
 

@@ -50,8 +50,8 @@ AUDIT_EXPORTED_TOTAL = MetricFamily(
 AUDIT_SINK_UP = MetricFamily(
     name="interceptor_audit_sink_up",
     kind=MetricKind.GAUGE,
-    sentence="1 while a connection to the audit record repository stands.",
-    alert_when="0 for 15 minutes where [atna] is configured",
+    sentence="1 while a connection to the audit record repository stands; NaN without [atna].",
+    alert_when="0 for 15 minutes",
 )
 
 CATALOGUE: tuple[MetricFamily, ...] = tuple(

@@ -357,6 +357,7 @@ class LineMetrics:
         self.audit_waiting = families.gauge(line_metrics.AUDIT_EXPORT_WAITING).labels()
         self.audit_exported = families.counter(line_metrics.AUDIT_EXPORTED_TOTAL).labels()
         self.audit_sink_up = families.gauge(line_metrics.AUDIT_SINK_UP).labels()
+        self.audit_sink_up.set(math.nan)
         self._not_after = families.gauge(line_metrics.TLS_CERTIFICATE_NOT_AFTER_TIMESTAMP_SECONDS)
         self._reloads = families.gauge(line_metrics.TLS_LAST_RELOAD_SUCCESSFUL)
 

@@ -41,6 +41,11 @@ PROMISED = [
     "CertExpiring",
     "ConfigReloadFailed",
     "TargetDown",
+    "AccessRefused",
+    "AuditExportFailing",
+    "BypassInUse",
+    "MemoryPaused",
+    "ReviewAway",
 ]
 
 

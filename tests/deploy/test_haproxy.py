@@ -78,6 +78,9 @@ async def test_a_node_that_is_dead_or_hung_is_gone_around_when_failing_open(
         assert len(running.direct.received) >= 20
         status = await haproxy_metrics(running.metrics_port)
         assert 'haproxy_server_status{proxy="orders",server="node",state="UP"} 0' in status
+        # What the alert BypassInUse asks for.
+        for name in ("sessions_total", "current_sessions"):
+            assert f'haproxy_server_{name}{{proxy="orders",server="filler"}} ' in status
         assert all_arrived(running)
 
 
