@@ -10,6 +10,8 @@ from interceptor.review.escalation import Escalation, EscalationParts, step_of
 from interceptor.review.order_view import history_lines
 from tests.support.ward import START, Ward, in_state, ward
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 def escalation_of(place: Ward) -> Escalation:
     return Escalation(
