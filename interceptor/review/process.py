@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -38,14 +39,28 @@ NICENESS: Final = 10
 """How much the node goes first where both want the processor: the wire must not feel how many people read pages."""
 _HEAD_SIZE_MAX: Final = 32 * 1024
 _CONNECTIONS_MAX: Final = 500
+HANDSHAKE_SECONDS: Final = 10.0
+"""How long a client may take for its TLS handshake; what it may take after that is in `slow_client.py`."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its hands on the process: no signal handlers."""
+    """uvicorn's server without its hands on the process: no signal handlers, a limit for handshakes."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on *sockets*; a TLS handshake has an end of its own, which uvicorn leaves to asyncio's minute."""
+        await super().startup(sockets=[])
+        loop, config = asyncio.get_running_loop(), self.config
+        connect = partial(TimedHttp, config=config, server_state=self.server_state, app_state=self.lifespan.state)
+        seconds = HANDSHAKE_SECONDS if config.ssl is not None else None
+        for listener in sockets or ():
+            opened = await loop.create_server(
+                connect, sock=listener, ssl=config.ssl, backlog=config.backlog, ssl_handshake_timeout=seconds
+            )
+            self.servers.append(opened)
 
 
 def bind(host: str, port: int) -> socket.socket:

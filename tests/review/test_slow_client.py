@@ -4,22 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from interceptor.review import process
 from interceptor.review.slow_client import TimedHttp
 from interceptor.review_wiring import running_review
 from tests.support.node import node_of
 from tests.support.site import site_config
+from tests.support.site_ca import SiteCa
 
 SLOW_COUNT = 40
 HEAD = b"POST /login HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 
 
 @asynccontextmanager
-async def pages_port(folder: Path) -> AsyncIterator[int]:
-    """The port of the pages of a running node."""
-    config = site_config(folder, filler_port=9)
+async def pages_port(folder: Path, **review: Any) -> AsyncIterator[int]:
+    """The port of the pages of a running node; *review* are keys of [review]."""
+    config = site_config(folder, filler_port=9, **review)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(node_of(config))
         pages = await stack.enter_async_context(running_review(config))
@@ -83,6 +86,18 @@ async def test_slow_clients_are_cut_off_and_the_pages_answer_meanwhile(
         assert (await answer(port)).startswith(b"HTTP/1.1 200")
         assert all([await one for one in slow])
         assert (await answer(port)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.fault(32)
+async def test_clients_that_never_begin_their_tls_handshake_are_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "HANDSHAKE_SECONDS", 2.0)
+    issued = SiteCa(tmp_path / "ca").issue("127.0.0.1")
+    files = {"certificate_file": issued.certificate_file, "key_file": issued.key_file}
+    async with pages_port(tmp_path, **files) as port, asyncio.TaskGroup() as group:
+        slow = [group.create_task(is_cut_off(port, b"", b"")) for _ in range(SLOW_COUNT)]
+        assert all([await one for one in slow])
 
 
 async def test_a_pause_between_two_requests_is_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
