@@ -181,7 +181,6 @@ def _send(
     received_at: float,
 ) -> None:
     """Write one acknowledgment: the only function that does."""
-    kind = type(proof)
     assert proof is not None or (code is not None and not code.is_accept), "a positive acknowledgment without proof"
     block = None
     if isinstance(proof, Answer):
@@ -190,7 +189,10 @@ def _send(
         assert block is None or len(block) == len(content) + BLOCK_SIZE, "a block that is not the answer's"
     if line.is_lost:
         return
-    metrics.acks_sent.count(code or AckCode.APPLICATION_ACCEPT, _ORIGINS.get(kind, AckOrigin.OWN))
+    if code is AckCode.APPLICATION_ACCEPT and isinstance(proof, Answer):
+        metrics.acceptances_relayed.value += 1
+    else:
+        metrics.acks_sent.count(code or AckCode.APPLICATION_ACCEPT, _ORIGINS.get(type(proof), AckOrigin.OWN))
     metrics.ack_latency.observe(monotonic() - received_at)
     if block is None:
         line.send(content)

@@ -63,28 +63,30 @@ class Express:
 
     def passage(self, frame: Frame, line: PlacerSide) -> "ExpressMessage | Passage":
         """The way of one message: this one where it can go it, else the pipeline's."""
-        return self._find(frame, line) or Passage(frame, line, self.parts)
-
-    def _find(self, frame: Frame, line: PlacerSide) -> "ExpressMessage | None":
-        parts = self.parts
         fields = peek_usual_fields(frame.content) if frame.block is not None and self._is_open else None
-        if fields is None or len(fields) <= 9 or not fields[9] or any(fields[14:16]):
-            return None
-        kind = self._kinds.get(fields[8]) or self._read_kind(fields)
-        if not kind.is_express or (self.tells_of_absence and parts.filler.is_refused):
-            return None
-        message = ExpressMessage(self, kind, frame, fields[9], line)
-        return message if not kind.is_order or self._lets_pass(message, fields) else None
+        if fields is not None and len(fields) > 9 and fields[9] and not any(fields[14:16]):
+            kind = self._kinds.get(fields[8]) or self._read_kind(fields)
+            if kind.is_express and not (self.tells_of_absence and self.parts.filler.is_refused):
+                message = ExpressMessage(self, kind, frame, fields[9], line)
+                if not kind.is_order or self._lets_pass(message, fields):
+                    return message
+        return Passage(frame, line, self.parts)
 
     def _lets_pass(self, message: "ExpressMessage", fields: list[bytes]) -> bool:
         """Whether an order passes as it is, by its study or by the mode; else it is decided first."""
         parts, content = self.parts, message.content
         if parts.custody.catch_up is not None:
             return False  # With several nodes the journal is asked first whose order this is.
+        custody = parts.custody
+        is_shadow = parts.mode() is RouteMode.SHADOW
+        if is_shadow and custody.is_empty:
+            message.header_fields = fields
+            return True
+        parts.shadow.finish()  # What left before is known before this.
         study = message.study = parts.studies.find(content, fields)
-        if study is None and parts.mode() is not RouteMode.SHADOW:
+        if study is None and not is_shadow:
             return False
-        return not parts.custody.concerns(
+        return custody.is_empty or not custody.concerns(
             content, lambda: keys_of_content(content) if study is None else (study.order_key,)
         )
 
@@ -116,6 +118,7 @@ class ExpressMessage:
         "block",
         "content",
         "control_id",
+        "header_fields",
         "is_done",
         "queued_at",
         "study",
@@ -130,7 +133,7 @@ class ExpressMessage:
         self._kind = kind
         self._line = line
         self._received_at = monotonic()
-        self._added_seconds, self._code = -1.0, ""
+        self._code = ""
         self.content = frame.content
         self.block = frame.block
         self.control_id = control_id
@@ -138,6 +141,7 @@ class ExpressMessage:
         self.is_done = False
         self.queued_at = 0.0
         self.study: StudyOrder | None = None
+        self.header_fields: list[bytes] | None = None
 
     def begin(self) -> None:
         """Send the message on; an order is decided behind it."""
@@ -151,7 +155,7 @@ class ExpressMessage:
         if self.study is not None:
             parts.record_study(self.study)
         elif self._kind.is_order:
-            parts.shadow.note(self.content)
+            parts.shadow.note(self.content, self.header_fields)
 
     def withdraw(self) -> None:
         """The placer is gone: what has not left for the filler does not leave."""

@@ -105,6 +105,7 @@ class PlacerLine:
         self._is_pumping = False
         self._is_paused = False
         self._is_lost = False
+        self._is_asked = parts.mllp_commit_ack or bool(parts.health_probe)
         self.message_count = 0
         self.send_block = connection.send_block
         """Send an acknowledgment that is framed already."""
@@ -146,25 +147,34 @@ class PlacerLine:
 
     def frame_received(self, frame: Frame) -> None:
         """Take the next frame; stop reading when too many wait."""
-        if self._parts.mllp_commit_ack and read_commit_block(frame.content) is not None:
-            self._connection.settle()
-            return
-        if self._parts.health_probe and frame.content == self._parts.health_probe:
-            # Answered by the loop that carries the orders, and before what waits: it asks whether this loop turns.
-            self._connection.send(self._parts.answer_probe())
+        if self._is_asked and self._answer_for_itself(frame):
             return
         if self.message_count == 0:
             self._on_first(self)
         self.message_count += 1
         if self._passage is None and not self._waiting and not self._is_pumping:
             # It need not wait, and nearly none has to.
-            self._begin(frame)
+            self._begun_size = len(frame.content)
+            passage = self._passage = self._passage_of(frame, self)
+            passage.begin()
             return
         self._waiting.append(frame)
         if len(self._waiting) >= self._parts.pipelined_max and not self._is_paused:
             self._is_paused = True
             self._connection.pause_reading()
         self._pump()
+
+    def _answer_for_itself(self, frame: Frame) -> bool:
+        """Take what is no message: a commit block, or a load balancer's question."""
+        parts = self._parts
+        if parts.mllp_commit_ack and read_commit_block(frame.content) is not None:
+            self._connection.settle()
+            return True
+        if not parts.health_probe or frame.content != parts.health_probe:
+            return False
+        # Answered by the loop that carries the orders, and before what waits: it asks whether this loop turns.
+        self._connection.send(parts.answer_probe())
+        return True
 
     def framing_failed(self, error: FramingError) -> None:
         """The stream cannot be trusted any more: refuse the message whose head was seen, in its turn; then it closes."""

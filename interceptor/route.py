@@ -178,12 +178,15 @@ def build_route(wiring: RouteWiring) -> Route:
     turn = _turn_parts(wiring, decider, control_ids)
 
     evidence_at_first = NO_EVIDENCE if wiring.ask is None else None
-    record, metrics = _record(wiring, decider), wiring.metrics.routes[name]
+    record, record_study = _record(wiring, decider), _record_study(wiring)
+    studies, metrics = StudyVerdicts(wiring.content), wiring.metrics.routes[name]
     shadow = ShadowParts(
         decide=decider.decide,
         lookup=turn.lookup,
         evidence_at_first=evidence_at_first,
         record=record,
+        find_study=studies.find,
+        record_study=record_study,
         spawn=wiring.spawn,
         now=wiring.now,
         failed=partial(tell_deciding_failed, name, metrics, wiring.log),
@@ -200,8 +203,8 @@ def build_route(wiring: RouteWiring) -> Route:
         take_turn=_take(wiring, turn),
         count=lambda decision: _count(wiring, decision),
         record=record,
-        studies=StudyVerdicts(wiring.content),
-        record_study=_record_study(wiring),
+        studies=studies,
+        record_study=record_study,
         shadow=ShadowDecisions(shadow),
         quarantine=lambda reason, raw: wiring.recorder.quarantine(name, reason, raw),
         spawn=wiring.spawn,

@@ -75,24 +75,12 @@ def _is_code(code: str, system: str) -> bool:
     return bool(code) and " " not in code and bool(system or diagnosis_system_by_shape(code))
 
 
-def _components(segment: Segment, number: int, repetition: int) -> list[str]:
-    """Every component of a repetition as text, each with its subcomponents; no more reads than it has components."""
-    left = len(segment.raw(number, repetition, None))
-    found: list[str] = []
-    while left >= 0:
-        component = len(found) + 1
-        raw = segment.raw(number, repetition, component, None)
-        found.append(segment.text(number, component, repetition=repetition, subcomponent=None).strip() if raw else "")
-        left -= len(raw) + 1  # The delimiter is one byte.
-    return found
-
-
 def _read_repetition(
     segment: Segment, number: int, repetition: int, codes: list[StatedCode], texts: list[StatedText]
 ) -> None:
-    components = _components(segment, number, repetition)
-    first = components[0]
-    if len(components) == 1:
+    components = [text.strip() for text in segment.components(number, repetition=repetition, subcomponent=None)]
+    first = components[0] if components else ""
+    if len(components) <= 1:
         if _is_code(first, ""):
             codes.append(StatedCode(field_path(segment, number, 1, repetition), first, ""))
         elif first:

@@ -7,9 +7,10 @@ Source: CLINICAL section 2, where facts live; HL7 v2.9 chapters 3 (PV2-3), 4 (OR
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 
 from interceptor.context.code import (
     DIAGNOSIS_SYSTEMS,
@@ -136,6 +137,7 @@ def read_order(
         site: Which fields state the reason.
     """
     reading = OrderReading()
+    reasons, diagnoses = _numbers_by_name(site.reason_fields), _numbers_by_name(site.diagnosis_fields)
     note_kind: QuestionKind | None = QuestionKind.REASON
     for segment in segments:
         name = segment.name
@@ -148,8 +150,11 @@ def read_order(
             note_kind = None  # A note after these speaks of them.
         elif name in ("ORC", "OBR"):
             note_kind = QuestionKind.REASON
-        _read_reason_fields(segment, reading, site)
-        _read_diagnosis_fields(segment, reading, site)
+        for number in reasons.get(name, ()):
+            if segment.raw_field(number):
+                _add_reasons(*read_coded_field(segment, number), reading)
+        for number in diagnoses.get(name, ()):
+            _read_diagnosis_field(segment, number, reading)
     for segment in later:
         if segment.name == "OBX":
             answer = _answer(segment, tables, site)
@@ -158,10 +163,10 @@ def read_order(
     return reading
 
 
-def _read_reason_fields(segment: Segment, reading: OrderReading, site: SiteProfile) -> None:
-    for name, number in site.reason_fields:
-        if segment.name == name and segment.raw_field(number):
-            _add_reasons(*read_coded_field(segment, number), reading)
+@lru_cache(maxsize=16)
+def _numbers_by_name(fields: tuple[tuple[str, int], ...]) -> Mapping[str, tuple[int, ...]]:
+    """Field numbers by segment name, each in the order of *fields*: most segments of a message have none."""
+    return {name: tuple(number for other, number in fields if other == name) for name, _ in fields}
 
 
 def _add_reasons(codes: list[StatedCode], texts: list[StatedText], reading: OrderReading) -> None:
@@ -171,18 +176,15 @@ def _add_reasons(codes: list[StatedCode], texts: list[StatedText], reading: Orde
     reading.reason_texts.extend(text for text in (*texts, *words) if not is_placeholder(text.text))
 
 
-def _read_diagnosis_fields(segment: Segment, reading: OrderReading, site: SiteProfile) -> None:
-    for name, number in site.diagnosis_fields:
-        if segment.name != name:
-            continue
-        if name == "DG1":
-            _read_dg1(segment, number, reading)
-        elif name == "PRB":
-            _read_problem(segment, number, reading)
-        elif segment.raw_field(number):
-            codes, texts = read_coded_field(segment, number)
-            reading.reason_texts.extend(text for text in texts if not is_placeholder(text.text))
-            _add_codes(codes, reading, "")
+def _read_diagnosis_field(segment: Segment, number: int, reading: OrderReading) -> None:
+    if segment.name == "DG1":
+        _read_dg1(segment, number, reading)
+    elif segment.name == "PRB":
+        _read_problem(segment, number, reading)
+    elif segment.raw_field(number):
+        codes, texts = read_coded_field(segment, number)
+        reading.reason_texts.extend(text for text in texts if not is_placeholder(text.text))
+        _add_codes(codes, reading, "")
 
 
 def _add_codes(codes: list[StatedCode], reading: OrderReading, method: str, stated_on: date | None = None) -> None:

@@ -123,7 +123,11 @@ def _key(view: MessageView, segment: Segment, number: str) -> str:
 
 def member_key(view: MessageView, group: OrderGroup) -> str:
     """Key of an order among its siblings: `order_key`, or its place in its message when it has no number."""
-    return order_key(view, group) or f"{view.control_id.decode('latin-1')}#{group.number}"
+    return order_key(view, group) or _place_key(view, group)
+
+
+def _place_key(view: MessageView, group: OrderGroup) -> str:
+    return f"{view.control_id.decode('latin-1')}#{group.number}"
 
 
 def decide_message(
@@ -233,7 +237,7 @@ def _decide(
     if member is not None and decision.disposition is not Disposition.HOLD:
         member = replace(member, in_custody=False)
     elif member is None and decision.disposition is Disposition.HOLD:
-        member = _member(view, order.group, order.facts, known)
+        member = _member(view, order, known)
     return OrderDecision(
         group=order.group,
         order_control=order.order_control,
@@ -310,16 +314,15 @@ def _find_member(view: MessageView, order: _Order, known: _Known) -> SetMember |
     """The order as a member of its set; None when it can have no siblings."""
     if order.control is ControlKind.OTHER or order.facts.procedure.procedure_class not in SET_CLASSES:
         return None
-    if member_key(view, order.group) in known.withdrawn:
-        return None
-    return _member(view, order.group, order.facts, known)
+    member = _member(view, order, known)
+    return None if member.order_key in known.withdrawn else member
 
 
-def _member(view: MessageView, group: OrderGroup, facts: OrderFacts, known: _Known) -> SetMember:
+def _member(view: MessageView, order: _Order, known: _Known) -> SetMember:
     return SetMember(
-        order_key=member_key(view, group),
-        set_key=set_key(view, group),
-        procedure=facts.procedure,
+        order_key=order.key or _place_key(view, order.group),
+        set_key=set_key(view, order.group),
+        procedure=order.facts.procedure,
         arrived_at=known.arrived_at,
         in_custody=True,
     )

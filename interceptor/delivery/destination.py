@@ -297,7 +297,13 @@ class Line:
             self._receive_other(frame)
             return
         self._accepted.value += 1
-        self._take_answer(frame, Acknowledgment(AckCode.APPLICATION_ACCEPT, control_id), request)
+        acknowledgment = Acknowledgment(AckCode.APPLICATION_ACCEPT, control_id)
+        if request.answer_count != 1:
+            self._take_answer(frame, acknowledgment, request)
+            return
+        self._is_trusted = True
+        self._metrics.ack_seconds.observe(monotonic() - self._sent_at)
+        self._finish(Answer(AnswerStatus.ANSWERED, frame.content, acknowledgment, True, True, frame.block))  # noqa: FBT003 - by name costs twice
 
     def _receive_other(self, frame: Frame) -> None:
         """`frame_received` for all that is not a plain AA for the message under way."""
@@ -330,7 +336,7 @@ class Line:
         self._metrics.ack_seconds.observe(monotonic() - self._sent_at)
         self._answers_left -= 1
         more = self._answers_left > 0 and acknowledgment.code is AckCode.COMMIT_ACCEPT
-        answer = Answer(AnswerStatus.ANSWERED, frame.content, acknowledgment, final=not more, block=frame.block)
+        answer = Answer(AnswerStatus.ANSWERED, frame.content, acknowledgment, True, not more, frame.block)  # noqa: FBT003 - by name costs twice
         if more:
             request.on_answer(answer)
             return

@@ -100,6 +100,11 @@ class Custody:
 
     # Questions.
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is ours, as far as is known, so that no message need be asked about with `concerns`."""
+        return self.is_loaded and not self.index and not self._turn_counts
+
     def concerns(self, raw: bytes, order_keys: Callable[[], Iterable[str]]) -> bool:
         """Whether a message is about an order that is ours, or was taken before.
 
@@ -108,7 +113,7 @@ class Custody:
         if not self.is_loaded:
             self.unseen.note(raw)
             return False
-        if not self.index and not self._turn_counts:
+        if self.is_empty:
             return False
         if any(self.index.knows(key) or key in self._turn_counts for key in order_keys()):
             return True

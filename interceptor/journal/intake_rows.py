@@ -60,11 +60,18 @@ SELECT unmapped_code, min(unmapped_name), count(*), max(decided_at) FROM decisio
 WHERE unmapped_code <> '' OR unmapped_name <> '' GROUP BY unmapped_code, CASE WHEN unmapped_code = '' THEN unmapped_name ELSE '' END
 ORDER BY count(*) DESC, unmapped_code LIMIT ?
 """
-_INSERT_DECISION = """
+_INSERT_DECISIONS = """
 INSERT INTO decision (message_id, decided_at, route, mode, control_id, order_key, placer_order_number, disposition, reasons,
     policy_id, policy_version, policy_profile, policy_sha256, facts, decide_again, unmapped_code, unmapped_name)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES {rows}
 """
+_DECISION_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DECISION_COUNTS = (64, 16, 4, 1)
+"""Rows of one statement. Between two statements the writer's thread may have to wait for the busy event loop's to let
+it run, some milliseconds each time; and a database remembers a handful of prepared statements, not one for each count."""
+_INSERTS_OF_COUNT = {
+    count: _INSERT_DECISIONS.format(rows=", ".join([_DECISION_ROW] * count)) for count in _DECISION_COUNTS
+}
 
 # A message that was taken (it has a message_id) and whose order would be held stayed here, unless nothing was held then.
 _HAS_GONE = """
@@ -174,29 +181,34 @@ def record_decisions(
     connection: SqlConnection, records: Sequence[DecisionRecord], *, message_id: MessageId | None = None
 ) -> None:
     """Store *records*, of a message that is stored too or of one that passed."""
-    for record in records:
-        connection.execute(
-            _INSERT_DECISION,
-            (
-                message_id,
-                instant_text(record.decided_at),
-                record.route,
-                record.mode,
-                storable_text(record.control_id),
-                storable_text(record.order_key),
-                storable_text(record.placer_order_number),
-                record.disposition,
-                canonical_json(record.reasons),
-                record.policy_id,
-                record.policy_version,
-                record.policy_profile,
-                record.policy_sha256,
-                canonical_json(record.facts),
-                int(record.decide_again),
-                storable_text(record.unmapped_code),
-                storable_text(record.unmapped_name),
-            ),
-        )
+    start = 0
+    while start < len(records):
+        count = next(count for count in _DECISION_COUNTS if count <= len(records) - start)
+        values = [value for record in records[start : start + count] for value in _decision_values(record, message_id)]
+        connection.execute(_INSERTS_OF_COUNT[count], values)
+        start += count
+
+
+def _decision_values(record: DecisionRecord, message_id: MessageId | None) -> tuple[object, ...]:
+    return (
+        message_id,
+        instant_text(record.decided_at),
+        record.route,
+        record.mode,
+        storable_text(record.control_id),
+        storable_text(record.order_key),
+        storable_text(record.placer_order_number),
+        record.disposition,
+        canonical_json(record.reasons),
+        record.policy_id,
+        record.policy_version,
+        record.policy_profile,
+        record.policy_sha256,
+        canonical_json(record.facts),
+        int(record.decide_again),
+        storable_text(record.unmapped_code),
+        storable_text(record.unmapped_name),
+    )
 
 
 def record_quarantine(connection: SqlConnection, *, route: str, reason: str, raw: bytes, at: datetime) -> None:

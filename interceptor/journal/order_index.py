@@ -4,7 +4,7 @@ Values in, answers out; nothing here waits, reads the journal or decides. `Custo
 journal. Of several orders under one key the newest counts: an older one that has ended says nothing any more.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,10 +87,11 @@ class OrderIndex:
         self._ended_count_max = ended_count_max
         self._digest_count_max = digest_count_max
         self._open: dict[EntryId, OpenOrder] = {}
-        self._ended: dict[EntryId, OpenOrder] = {}
+        # Ordered: the oldest of a plain dict is found behind all that were deleted before it, slower with each.
+        self._ended: OrderedDict[EntryId, OpenOrder] = OrderedDict()
         self._by_key: dict[str, set[EntryId]] = {}
         self._by_set: dict[str, set[EntryId]] = {}
-        self._digests: dict[bytes, None] = {}
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
         self.queued = QueuedKeys()
 
     def __bool__(self) -> bool:
@@ -161,7 +162,7 @@ class OrderIndex:
         """These bytes were taken."""
         self._digests[digest] = None
         if len(self._digests) > self._digest_count_max:
-            del self._digests[next(iter(self._digests))]
+            self._digests.popitem(last=False)
 
     def _forget_older(self, entry: Entry) -> None:
         older = [one for one in self._by_key.get(entry.order_key, ()) if one < entry.entry_id and one in self._ended]

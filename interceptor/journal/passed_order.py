@@ -5,6 +5,8 @@ filler would keep the order. The memory is that of the process and bounded; what
 journal's decisions (`Journal.has_gone`).
 """
 
+from collections import OrderedDict
+
 COUNT_MAX = 100_000
 """Order numbers remembered, about 10 MB: weeks of a large hospital's imaging orders."""
 ENDING_CONTROLS = frozenset({"CA", "DC"})
@@ -16,7 +18,8 @@ class PassedOrders:
     def __init__(self, *, count_max: int = COUNT_MAX) -> None:
         """Beyond *count_max* the oldest are forgotten."""
         self._count_max = count_max
-        self._keys: dict[str, bool] = {}
+        # The oldest of a plain dict is found behind all that were deleted before it: ever slower once it is full.
+        self._keys: OrderedDict[str, bool] = OrderedDict()
 
     def note(self, order_key: str, order_control: str) -> None:
         """A message about this order goes to the filler; after a cancel the filler has it no more."""
@@ -25,7 +28,7 @@ class PassedOrders:
             return
         self._keys[order_key] = order_control.strip().upper() not in ENDING_CONTROLS
         if len(self._keys) > self._count_max:
-            del self._keys[next(iter(self._keys))]
+            self._keys.popitem(last=False)
 
     def knows(self, order_key: str) -> bool:
         """Whether the filler may have this order."""

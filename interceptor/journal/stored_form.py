@@ -53,7 +53,7 @@ def read_microseconds(stored: int) -> datetime:
 
 def canonical_json(value: object) -> str:
     """Canonical JSON. Mappings, tuples and aware times are welcome; anything else that JSON has no word for is a TypeError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain)
+    return _encode(value)
 
 
 def _plain(value: object) -> object:
@@ -63,6 +63,10 @@ def _plain(value: object) -> object:
         return instant_text(value)
     message = f"{type(value).__name__} cannot be stored as JSON"
     raise TypeError(message)
+
+
+# Made once: json.dumps makes an encoder at each call that asks for other than its defaults.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain).encode
 
 
 def read_json_object(text: str) -> dict[str, object]:

@@ -19,6 +19,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from interceptor.message.acknowledgment import AckCode
 from interceptor.message.header import Header
 from interceptor.telemetry import line_metrics, review_metrics
 from interceptor.telemetry import metric_catalogue as catalogue
@@ -220,6 +221,8 @@ class RouteMetrics:
         self.added_latency = families.histogram(catalogue.ADDED_LATENCY_SECONDS).labels(route)
         self.ack_latency = families.histogram(catalogue.ACK_LATENCY_SECONDS).labels(route)
         self.acks_sent = counters(catalogue.ACKS_SENT_TOTAL, ACKNOWLEDGMENT_CODES, AckOrigin)
+        self.acceptances_relayed = self.acks_sent.child(AckCode.APPLICATION_ACCEPT, AckOrigin.FILLER)
+        """The child of `acks_sent` that nearly every message counts in."""
         self.last_message = gauge(catalogue.LAST_MESSAGE_TIMESTAMP_SECONDS)
         self.last_message.set(started_at.timestamp())
         self.traffic = TrafficRing()

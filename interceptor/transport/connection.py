@@ -6,6 +6,7 @@ The owner is a `ConnectionHandler`; it is called on the event loop and must not 
 import asyncio
 import socket
 import struct
+from functools import partial
 from typing import Any, Protocol
 
 from interceptor.transport.options import ConnectionEnd
@@ -73,12 +74,14 @@ class MllpConnection:
     what was not answered is the handler's to settle.
     """
 
-    __slots__ = ("_driver", "_open_frame", "_transport", "peer_address", "tls_version")
+    __slots__ = ("_driver", "_open_frame", "_transport", "peer_address", "send_block", "tls_version")
 
     def __init__(self, driver: ConnectionDriver, transport: asyncio.Transport, open_frame: OpenFrameWatch) -> None:
         self._driver = driver
         self._open_frame = open_frame
         self._transport = transport
+        self.send_block = partial(driver.write, answered=1)
+        """`send` for what is framed already: the `block` of a frame that came in. Not looked at again."""
         peer = transport.get_extra_info("peername")
         self.peer_address: str = peer[0] if peer else ""
         """The peer's address without port; empty when it was gone before we could ask."""
@@ -119,10 +122,6 @@ class MllpConnection:
             ValueError: The content cannot be framed (`encode_frame`).
         """
         self._driver.write(encode_frame(content), answered=1)
-
-    def send_block(self, block: bytes) -> None:
-        """`send` for what is framed already: the `block` of a frame that came in. Not looked at again."""
-        self._driver.write(block, answered=1)
 
     def send_raw(self, data: bytes) -> None:
         """Send *data* as it is: commit blocks. Settles no owed answer."""

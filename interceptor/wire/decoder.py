@@ -22,6 +22,7 @@ import re
 from typing import Final
 
 from interceptor.wire.frame import (
+    BLOCK_SIZE,
     CARRIAGE_RETURN,
     END_BLOCK,
     HEAD_SIZE_MAX,
@@ -34,7 +35,9 @@ from interceptor.wire.frame import (
 )
 from interceptor.wire.gap import Gap
 
+_START: Final = bytes((START_BLOCK,))
 _END: Final = bytes((END_BLOCK,))
+_LINE_FEED: Final = b"\n"
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _START_RUN: Final = re.compile(rb"\x0b*")
 _DEFAULT_OPTIONS: Final = FrameOptions()
@@ -49,6 +52,7 @@ class FrameDecoder:
 
     def __init__(self, options: FrameOptions = _DEFAULT_OPTIONS) -> None:
         self._options = options
+        self._size_max = options.frame_size_max + BLOCK_SIZE
         self._buffer: bytes | bytearray = b""
         # Where the unread part begins: the next byte between frames, the first content byte in one.
         # `_scanned`: in an open frame no byte before this one ends it.
@@ -112,11 +116,10 @@ class FrameDecoder:
 
         None for any other, with nothing changed: then the two decide.
         """
-        is_between = not (self._buffer or self._notes or self._is_doubled) and self._failure is None
-        if is_between and _is_regular(data, self._options.frame_size_max):
-            self._stream_offset += len(data)
-            return Frame(data[1:-2], block=data)
-        return None
+        if self._buffer or self._notes or self._is_doubled or self._failure or not _is_regular(data, self._size_max):
+            return None
+        self._stream_offset += len(data)
+        return Frame(data[1:-2], (), False, data)  # noqa: FBT003 - by name costs half as much again
 
     def receive_silence(self) -> None:
         """Say that the peer sent nothing for the silence time (500 ms), or closed its side.
@@ -293,15 +296,17 @@ class FrameDecoder:
 
 
 def _is_regular(data: bytes, size_max: int) -> bool:
-    """Whether bytes are one whole frame that needs no tolerance. Nearly every read is, at a fraction of the general way."""
-    end = len(data) - 2
+    """Whether bytes are one whole frame of at most *size_max* bytes that needs no tolerance, as nearly every read is.
+
+    Few calls, each of which looks at the bytes at the speed of memory.
+    """
+    size = len(data)
     return (
-        1 < end <= size_max + 1
-        and data.find(END_BLOCK) == end
-        and data[end + 1] == CARRIAGE_RETURN
-        and data[0] == START_BLOCK
-        and data.find(START_BLOCK, 1) < 0
-        and b"\n" not in data
+        BLOCK_SIZE < size <= size_max
+        and data.rfind(_START) == 0
+        and data.find(_END) == size - 2
+        and data[-1] == CARRIAGE_RETURN
+        and data.find(_LINE_FEED) < 0
         and not data.startswith(_UTF8_BOM, 1)
     )
 

@@ -111,6 +111,8 @@ class Decided:
                 lookup=self._lookup,
                 evidence_at_first=None,
                 record=lambda view, _decision: self.recorded.append(view.control_id),
+                find_study=lambda _raw, _fields: None,
+                record_study=lambda _study: None,
                 spawn=self.asked.append,
                 now=lambda: AT,
                 failed=self.failed.append,
