@@ -34,7 +34,7 @@ from interceptor.decision.study_verdict import StudyOrder, StudyVerdicts
 from interceptor.delivery.destination import Destination
 from interceptor.evidence.patient_question import PatientQuestion, read_question
 from interceptor.journal.custody import Custody
-from interceptor.journal.decision_record import decision_record
+from interceptor.journal.decision_record import NOT_KEPT, decision_record, is_kept
 from interceptor.journal.patient_merge import PatientMerges
 from interceptor.journal.port import Entry, EntryChange, JournalReason, JournalUnavailable, OutgoingMessage
 from interceptor.journal.recorder import Recorder
@@ -51,9 +51,6 @@ from interceptor.telemetry.events import BREAKER_OPENED, NOTICE_FAILED, ORDER_ES
 from interceptor.telemetry.label import NoticeResult
 from interceptor.telemetry.metrics import Metrics
 from interceptor.telemetry.redaction import describe_error
-
-NOT_KEPT = frozenset({ProcedureClass.NOT_SPINE})
-"""Decisions on studies that are plainly of another part of the body are counted, not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +291,7 @@ def _record(wiring: RouteWiring, decider: _Decider) -> Callable[[MessageView, Me
         kept = tuple(
             decision_record(view, order, route=wiring.name, mode=mode, at=at)
             for order in decision.orders
-            if _is_of_interest(order)
+            if is_kept(order)
         )
         if kept:
             wiring.recorder.record(kept)
@@ -317,14 +314,8 @@ def _record_study(wiring: RouteWiring) -> Callable[[StudyOrder], None]:
 
 def _note_seen(wiring: RouteWiring, raw: bytes, decision: MessageDecision) -> None:
     """Remember a message for a reload's second look. Where it is counted, not where it is decided: our own are not counted."""
-    if any(_is_of_interest(order) for order in decision.orders):
+    if any(is_kept(order) for order in decision.orders):
         wiring.seen.note(SeenMessage(route=wiring.name, raw=raw, evidence=decision.evidence, as_of=wiring.now()))
-
-
-def _is_of_interest(order: OrderDecision) -> bool:
-    """Whether a decision is worth keeping: not one on a study of another part of the body."""
-    procedure = order.decision.procedure
-    return procedure is not None and procedure.procedure_class not in NOT_KEPT
 
 
 def _options(wiring: RouteWiring) -> RouteOptions:

@@ -10,6 +10,9 @@ from interceptor.decision.message_decision import OrderDecision
 from interceptor.decision.report import order_json
 from interceptor.message.view import MessageView
 
+NOT_KEPT = frozenset({ProcedureClass.NOT_SPINE})
+"""Decisions on studies that are plainly of another part of the body are counted, not kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecord:
@@ -61,3 +64,9 @@ def decision_record(
         unmapped_code=procedure.code if is_unmapped and procedure else "",
         unmapped_name=procedure.name if is_unmapped and procedure else "",
     )
+
+
+def is_kept(order: OrderDecision) -> bool:
+    """Whether a decision is worth keeping: not one on a study of another part of the body."""
+    procedure = order.decision.procedure
+    return procedure is not None and procedure.procedure_class not in NOT_KEPT
