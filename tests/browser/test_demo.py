@@ -84,33 +84,41 @@ def at(history: list[dict[str, Any]], action: str) -> datetime:
     return next(datetime.fromisoformat(row["at"]) for row in history if row["action"] == action)
 
 
-async def test_the_printed_link_shows_live_rows_and_a_release_by_keyboard_is_delivered_within_two_seconds_of_its_undo_time(
-    record_property: Any,
-) -> None:
+async def release_by_keyboard(page: Page) -> list[dict[str, Any]]:
+    """Release one order with keys alone, wait until the page says that it was delivered; the order's history, empty when it was too late."""
+    entry = await go_to_a_routine_order(page)
+    await page.keyboard.press("r")
+    await page.wait_for_url(f"**/orders/{entry}#release")
+    await expect(page.locator("#release-reason")).to_be_focused()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".undo, .bar-red").first).to_be_visible()
+    if await page.locator(".undo").count() == 0:
+        return []  # Refused: the placer has just changed or cancelled it.
+    await expect(page.locator("#order-time")).to_have_text(re.compile("delivered|cancelled|replaced"))
+    address = page.url.partition("/orders/")[0]
+    found: list[dict[str, Any]] = await (await page.request.get(f"{address}/orders/{entry}/history.json")).json()
+    return found
+
+
+async def test_the_printed_link_shows_live_rows_and_a_release_by_keyboard_is_delivered_within_two_seconds_of_its_undo_time() -> (
+    None
+):
     async with demo_page() as (_, page):
         await expect(page.locator("tr.order.fresh").first).to_be_attached()
         await take_screenshot(page, "demo-worklist")
-        entry = await go_to_a_routine_order(page)
-        await page.keyboard.press("r")
-        await page.wait_for_url(f"**/orders/{entry}#release")
-        await expect(page.locator("#release-reason")).to_be_focused()
-        await page.keyboard.press("ArrowDown")
-        await page.keyboard.press("Tab")
-        await page.keyboard.press("Enter")
-        await expect(page.locator(".undo")).to_contain_text("leaves for the filler")
-        bar = page.locator("[data-order-bar] [data-outcome=delivered]")
-        await expect(bar).to_contain_text("filler answered AA")
-        shown_at = datetime.fromisoformat(await page.evaluate("new Date().toISOString()"))
-        await expect(page.locator("#order-time")).to_have_text("delivered")
+        history = await release_by_keyboard(page)
+        while not any(row["action"] == "released" for row in history):
+            # The demo's placer was faster: it cancelled the order, changed it, or sent the sibling that completes its set.
+            await page.goto(page.url.partition("/orders/")[0])
+            history = await release_by_keyboard(page)
+        await expect(page.locator("[data-order-bar] [data-outcome=delivered]")).to_contain_text("filler answered AA")
         await expect(page.locator(".undo")).to_have_count(0)
         await take_screenshot(page, "demo-delivered")
-        address = page.url.partition("/orders/")[0]
-        history = await (await page.request.get(f"{address}/orders/{entry}/history.json")).json()
-        due_at = next(
-            datetime.fromisoformat(row["detail"]["due_at"]) for row in history if row["action"] == "release_planned"
-        )
-        record_property("shown_seconds_after_the_undo_window", round((shown_at - due_at).total_seconds(), 2))
-        assert due_at - at(history, "release_planned") == timedelta(seconds=10), "the undo time is the default"
+        planned = next(row for row in reversed(history) if row["action"] == "release_planned")
+        due_at = datetime.fromisoformat(planned["detail"]["due_at"])
+        assert due_at - datetime.fromisoformat(planned["at"]) == timedelta(seconds=10), "the undo time is the default"
         assert timedelta(0) <= at(history, "acknowledged") - due_at < SHOWN_WITHIN
 
 
