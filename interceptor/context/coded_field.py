@@ -65,6 +65,9 @@ def read_coded_field(segment: Segment, number: int) -> tuple[list[StatedCode], l
     raw = segment.raw_field(number)
     if not raw or raw == HL7_NULL:
         return codes, texts
+    plain = segment.plain_text(number)
+    if plain is not None:
+        return _read_value(segment, number, 1, plain.strip())
     for repetition in range(1, segment.repetition_count(number) + 1):
         _read_repetition(segment, number, repetition, codes, texts)
     return codes, texts
@@ -75,16 +78,24 @@ def _is_code(code: str, system: str) -> bool:
     return bool(code) and " " not in code and bool(system or diagnosis_system_by_shape(code))
 
 
+def _read_value(
+    segment: Segment, number: int, repetition: int, value: str
+) -> tuple[list[StatedCode], list[StatedText]]:
+    """A repetition of one component: a code, a text, or nothing."""
+    if _is_code(value, ""):
+        return [StatedCode(field_path(segment, number, 1, repetition), value, "")], []
+    return [], [StatedText(field_path(segment, number, None, repetition), value)] if value else []
+
+
 def _read_repetition(
     segment: Segment, number: int, repetition: int, codes: list[StatedCode], texts: list[StatedText]
 ) -> None:
     components = [text.strip() for text in segment.components(number, repetition=repetition, subcomponent=None)]
     first = components[0] if components else ""
     if len(components) <= 1:
-        if _is_code(first, ""):
-            codes.append(StatedCode(field_path(segment, number, 1, repetition), first, ""))
-        elif first:
-            texts.append(StatedText(field_path(segment, number, None, repetition), first))
+        own_codes, own_texts = _read_value(segment, number, repetition, first)
+        codes += own_codes
+        texts += own_texts
         return
     components.extend([""] * (_COMPONENT_COUNT - len(components)))
     seen: set[str] = set()

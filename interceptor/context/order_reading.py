@@ -171,9 +171,10 @@ def _numbers_by_name(fields: tuple[tuple[str, int], ...]) -> Mapping[str, tuple[
 
 def _add_reasons(codes: list[StatedCode], texts: list[StatedText], reading: OrderReading) -> None:
     """Codes and texts of a reason: here the words beside a code are the orderer's own, so they are read too."""
-    words = [StatedText(code.words_path, code.words) for code in codes]
-    reading.diagnoses.extend(_diagnosis(code) for code in codes)
-    reading.reason_texts.extend(text for text in (*texts, *words) if not is_placeholder(text.text))
+    reading.diagnoses.extend([_diagnosis(code) for code in codes])
+    for text in texts + [StatedText(code.words_path, code.words) for code in codes]:
+        if not is_placeholder(text.text):
+            reading.reason_texts.append(text)
 
 
 def _read_diagnosis_field(segment: Segment, number: int, reading: OrderReading) -> None:

@@ -8,6 +8,7 @@ first one is asked for. Every number counts from 1, as in the standard's text.
 Source: HL7 v2.9 chapter 2, 2.5 message framework, 2.6 message construction rules.
 """
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ class SegmentReader:
 
 
 _BYTES = tuple(bytes((value,)) for value in range(256))
+_NOT_PLAIN = re.compile(rb'[~^&\\"]')
 
 
 def _pick(raw: bytes, delimiter: int, number: int) -> bytes:
@@ -167,6 +169,16 @@ class Segment:
     def _is_delimiter_field(self, number: int) -> bool:
         """Whether the field holds the delimiters themselves (MSH-1, MSH-2), which nothing splits."""
         return self._is_header and number <= 2
+
+    def plain_text(self, number: int) -> str | None:
+        r"""A field that is one plain value, as text: no delimiter, no escape sequence, nothing but ASCII. None for any other.
+
+        About half the cost of asking for its repetitions and components.
+        """
+        raw = self.raw_field(number)
+        if not self.is_usual or self._is_header or _NOT_PLAIN.search(raw) is not None:
+            return None
+        return raw.decode("ascii")
 
     def repetitions(self, number: int) -> list[bytes]:
         """The repetitions of a field, exactly as received; empty when the field is empty or absent."""
