@@ -104,16 +104,12 @@ class PlacerLine:
         self._passage: MessagePassage | None = None
         self._is_pumping = False
         self._is_paused = False
-        self._is_lost = False
+        self.is_lost = False
+        """Whether the placer is gone: nothing can be answered any more."""
         self._is_asked = parts.mllp_commit_ack or bool(parts.health_probe)
         self.message_count = 0
         self.send_block = connection.send_block
         """Send an acknowledgment that is framed already."""
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the placer is gone: nothing can be answered any more."""
-        return self._is_lost
 
     @property
     def peer_address(self) -> str:
@@ -191,7 +187,7 @@ class PlacerLine:
 
     def connection_lost(self) -> None:
         """The placer is gone; what waits was not acknowledged and will be sent again."""
-        self._is_lost = True
+        self.is_lost = True
         self._waiting.clear()
         self._on_lost(self)
         if self._passage is not None:
