@@ -15,24 +15,43 @@ PAGE = ROOT / "docs" / "explanation" / "hazards.md"
 
 
 def marked_tests(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Kind ("hazard" or "fault"), number and test of every marker below *folder*."""
+    """Kind ("hazard" or "fault"), number and test of every marker below *folder*; `pytestmark` marks every test of its file."""
     for path in sorted(folder.rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        of_file = tuple(_of_file(tree))
         for node in tree.body:
-            yield from _marked(node, path.relative_to(ROOT).as_posix(), "")
+            found = dict.fromkeys(_marked(node, path.relative_to(ROOT).as_posix(), "", of_file))
+            yield from found
 
 
-def _marked(node: ast.stmt, file: str, prefix: str) -> Iterator[tuple[str, str, str]]:
+def _of_file(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Kind and number of each marker in the file's `pytestmark`."""
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="pytestmark")], value=ast.List(elts=marks)):
+                yield from (one for mark in marks for one in _of_marker(mark))
+            case ast.Assign(targets=[ast.Name(id="pytestmark")], value=mark):
+                yield from _of_marker(mark)
+
+
+def _of_marker(marker: ast.expr) -> Iterator[tuple[str, str]]:
+    match marker:
+        case ast.Call(func=ast.Attribute(attr="hazard" | "fault" as kind), args=arguments):
+            yield from ((kind, str(ast.literal_eval(argument))) for argument in arguments)
+
+
+def _marked(
+    node: ast.stmt, file: str, prefix: str, of_file: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, str, str]]:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return
     name = prefix + node.name
-    for decorator in node.decorator_list:
-        match decorator:
-            case ast.Call(func=ast.Attribute(attr="hazard" | "fault" as kind), args=arguments):
-                yield from ((kind, str(ast.literal_eval(argument)), f"{file}::{name}") for argument in arguments)
+    own = [one for decorator in node.decorator_list for one in _of_marker(decorator)]
+    is_test = node.name.startswith("test") and not isinstance(node, ast.ClassDef)
+    yield from ((kind, number, f"{file}::{name}") for kind, number in (*own, *(of_file if is_test else ())))
     if isinstance(node, ast.ClassDef):
         for child in node.body:
-            yield from _marked(child, file, f"{name}::")
+            yield from _marked(child, file, f"{name}::", of_file)
 
 
 def unknown_markers() -> tuple[str, ...]:
@@ -64,8 +83,8 @@ def build_page() -> str:
     ]
     for kind, titles in _titles().items():
         untested = [number for number in titles if not tests[kind, number]]
-        lines += ["", f"## {kind.capitalize()}s without a test: {len(untested)} of {len(titles)}", ""]
-        lines += [f"- {number}: {titles[number]}" for number in untested]
+        lines += ["", f"## {kind.capitalize()}s without a test: {len(untested)} of {len(titles)}"]
+        lines += [*([""] if untested else []), *(f"- {number}: {titles[number]}" for number in untested)]
         lines += ["", f"## {kind.capitalize()}s with tests"]
         for number, title in titles.items():
             if tests[kind, number]:

@@ -28,6 +28,11 @@ def header(accept: str, application: str) -> Header:
         ("AL", "ER", 1, (CA,), CE),
         ("AL", "SU", 2, (CA, AA), CE),
         ("NE", "NE", 0, (), None),
+        # One of the two alone is enhanced mode: the other, empty, asks for nothing.
+        ("NE", "", 0, (), None),
+        ("ER", "", 0, (), CE),
+        ("", "NE", 0, (), None),
+        ("", "ER", 0, (), AE),
         ("NE", "AL", 1, (AA,), AE),
         ("", "AL", 1, (AA,), AE),
         ("NE", "ER", 0, (), AE),
