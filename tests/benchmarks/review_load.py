@@ -1,6 +1,8 @@
 """Orders through a node while fifty people do nothing but read the worklist, against the same node left alone.
 
 The goal is that nobody at the wire feels how many people read pages: order p99 within 1.5 times of its p99 without.
+Beside it, the same node with a neighbour on the machine that is busy with nothing and asks the node nothing: what is left
+between the two is ours.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ from tests.support.orders import order
 READER_COUNT = 50
 HELD_COUNT = 200
 _START_SECONDS_MAX = 60.0
+_NEIGHBOUR = "import sys, time\nuntil = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < until: pass"
 _TABLES = """
 [review]
 listen = "127.0.0.1:{port}"
@@ -43,6 +46,7 @@ def report_with_readers(plan: Plan, folder: Path, say: Callable[[str], None]) ->
     orders = folder / "orders-read.bin"
     write_mix(orders, ORDERS)
     alone: list[Run] = []
+    beside: list[Run] = []
     read: list[Run] = []
     pages: list[dict[str, float]] = []
     with (
@@ -63,10 +67,13 @@ def report_with_readers(plan: Plan, folder: Path, say: Callable[[str], None]) ->
         for round_number in range(1, plan.rounds + 1):
             say(f"round {round_number} of {plan.rounds}: orders without and with {READER_COUNT} people at the worklist")
             alone.append(finish_load(start_load(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
-            readers = start_readers(port, cookie, plan.warm_seconds + plan.seconds)
+            seconds = plan.warm_seconds + plan.seconds
+            with subprocess.Popen([sys.executable, "-c", _NEIGHBOUR, str(seconds)]):
+                beside.append(finish_load(start_load(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
+            readers = start_readers(port, cookie, seconds)
             read.append(finish_load(start_load(load, ours.port, orders, ORDERS_PER_SECOND, plan)))
             pages.append(finish_readers(readers))
-    yield from report(alone, read, pages, held_count)
+    yield from report(alone, beside, read, pages, held_count=held_count)
 
 
 def hold_orders(socket: Path, port: int) -> int:
@@ -148,14 +155,16 @@ def finish_readers(running: subprocess.Popen[str]) -> dict[str, float]:
     return found
 
 
-def report(alone: list[Run], read: list[Run], pages: list[dict[str, float]], held_count: int) -> Iterator[str]:
+def report(
+    alone: list[Run], beside: list[Run], read: list[Run], pages: list[dict[str, float]], *, held_count: int
+) -> Iterator[str]:
     """Medians of the rounds, and the ratio that the design has a goal for."""
-    before, after = median_of(alone), median_of(read)
+    before, busy, after = median_of(alone), median_of(beside), median_of(read)
     yield (
         f"orders while {READER_COUNT} people read a worklist of {held_count}, {CONNECTIONS} connections, "
         f"{ORDERS_PER_SECOND:,} orders/s asked for"
     )
-    for words, run in (("left alone", before), ("with readers", after)):
+    for words, run in (("left alone", before), ("a busy neighbour", busy), ("with readers", after)):
         yield (
             f"  {words:<18}{run.rate:>10,.0f} messages/s{run.p50_us:>10,.0f} us p50{run.p99_us:>10,.0f} us p99"
             f"{run.errors:>6} errors"
@@ -164,3 +173,4 @@ def report(alone: list[Run], read: list[Run], pages: list[dict[str, float]], hel
     yield f"  the pages         {slowest['pages_per_second']:>10,.0f} pages/s   {slowest['p50_ms']:>10,.0f} ms p50"
     if before.rate and before.p99_us:
         yield f"  with / without: rate {after.rate / before.rate:.2f}, order p99 {after.p99_us / before.p99_us:.2f} (goal: 1.5)"
+        yield f"  busy neighbour / without: order p99 {busy.p99_us / before.p99_us:.2f}"
