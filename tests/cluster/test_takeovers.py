@@ -16,7 +16,7 @@ import pytest
 from interceptor.journal.postgres_connection import PostgresPlace
 from tests.support.cluster_site import Site, SiteNode, site
 from tests.support.counts import tell
-from tests.support.postgres_server import empty_database, shared_server
+from tests.support.postgres_server import PostgresServer, empty_database, shared_server
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.hazard("H3", "H4", "H5"), pytest.mark.fault(38)]
 WORKERS = 4
@@ -25,8 +25,9 @@ WORKERS = 4
 class Leader:
     """Who delivers, as the database has it."""
 
-    def __init__(self, place: PostgresPlace) -> None:
-        self._connection = shared_server().connect(place.database)
+    def __init__(self, place: PostgresPlace, server: PostgresServer | None = None) -> None:
+        """*server*: one of the test's own."""
+        self._connection = (server or shared_server()).connect(place.database)
 
     def now(self) -> tuple[str, int]:
         """Name of the node and its epoch; "" when there is none."""
@@ -58,6 +59,7 @@ async def take_over(place: Site, leader: Leader, kind: str) -> float:
     elif kind == "freeze":
         node.signal(signal.SIGSTOP)
     else:
+        assert node.wire is not None
         node.wire.cut()
     await leader.other_than(epoch)
     took = time.monotonic() - began
@@ -73,6 +75,7 @@ async def come_back(node: SiteNode, kind: str) -> None:
     elif kind == "freeze":
         node.signal(signal.SIGCONT)
     else:
+        assert node.wire is not None
         node.wire.mend()
     await asyncio.sleep(1.0)
 

@@ -8,10 +8,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from interceptor.journal.postgres_connection import PostgresPlace
 from interceptor.wire.frame import encode_frame
@@ -27,13 +28,13 @@ drain_seconds = 5.0
 [metrics]
 listen = "127.0.0.1:0"
 {database}[route.orders]
-listen = "127.0.0.1:{port}"
+listen = "{host}:{port}"
 destination = "ris"
 mode = "enforce"
 custody = "{custody}"
 holds_max_per_10_min = 10000
 [destination.ris]
-address = "127.0.0.1:{filler}"
+address = "{filler}"
 ack_timeout_seconds = 5.0
 reconnect_seconds_max = 0.5
 tcp_user_timeout_seconds = {wait}
@@ -50,6 +51,14 @@ password_file = "secret"
 sslmode = "disable"
 lease_seconds = {lease}
 """
+
+
+class Way(Protocol):
+    """Between a node and a server; cut, what is sent goes nowhere and nobody is told."""
+
+    def cut(self) -> None: ...
+
+    def mend(self) -> None: ...
 
 
 class Wire:
@@ -91,18 +100,23 @@ class Wire:
 
 @dataclass
 class SiteNode:
-    """One node: its process, its port, its wire to the database."""
+    """One node: its process, where it listens, its way to the database.
+
+    *prefix* stands before its command; *connect* opens a placer's connection to it, where it is not on loopback.
+    """
 
     name: str
     port: int
     config: Path
-    wire: Wire
+    wire: Way | None = None
+    prefix: tuple[str, ...] = ()
+    connect: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] | None = None
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         log = (self.config.parent / f"{self.name}.log").open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.support.cluster_node", str(self.config),
+            *self.prefix, sys.executable, "-m", "tests.support.cluster_node", str(self.config),
             stdout=asyncio.subprocess.PIPE, stderr=log, cwd=str(Path(__file__).parents[2]),
         )  # fmt: skip
         log.close()
@@ -111,6 +125,12 @@ class SiteNode:
             assert await self.process.stdout.readline() == b"ready\n", (
                 self.config.parent / f"{self.name}.log"
             ).read_text()[-3000:]
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A placer's connection."""
+        if self.connect is not None:
+            return await self.connect()
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -163,7 +183,7 @@ class Site:
         writer = None
         try:
             async with asyncio.timeout(3.0):
-                reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+                reader, writer = await node.open()
                 writer.write(encode_frame(content))
                 answer = await reader.readuntil(b"\x1c\r")
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -210,6 +230,22 @@ def control_id_of(content: bytes) -> str:
 
 
 @asynccontextmanager
+async def started(nodes: Sequence[SiteNode], *, mend: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+    """The nodes run for the length of the block; at its end *mend* is called, and they stop in order."""
+    try:
+        await asyncio.gather(*(node.start() for node in nodes))
+        yield
+    finally:
+        mend()
+        for node in nodes:
+            if node.wire is not None:
+                node.wire.mend()
+        for node in nodes:
+            with suppress(ProcessLookupError):
+                await node.stop()
+
+
+@asynccontextmanager
 async def site(
     folder: Path,
     place: PostgresPlace,
@@ -240,18 +276,10 @@ async def site(
             )
             config.write_text(
                 CONFIG.format(
-                    name=node.name, database=database, wait=wait, port=node.port,
-                    filler=ris.port, custody=custody,
+                    name=node.name, database=database, wait=wait, host="127.0.0.1", port=node.port,
+                    filler=f"127.0.0.1:{ris.port}", custody=custody,
                 )
             )  # fmt: skip
             nodes.append(node)
-        made = Site(nodes, ris)
-        try:
-            await asyncio.gather(*(node.start() for node in nodes))
-            yield made
-        finally:
-            for node in nodes:
-                node.wire.mend()
-            for node in nodes:
-                with suppress(ProcessLookupError):
-                    await node.stop()
+        async with started(nodes):
+            yield Site(nodes, ris)
