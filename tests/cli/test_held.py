@@ -17,13 +17,15 @@ from interceptor.cli.mode import ModeWord
 from interceptor.control.protocol import ControlError
 from interceptor.control.server import serve_control
 from interceptor.journal.port import Intake, MessageIdentity, NewEntry
-from interceptor.journal.sqlite import journal_path, open_sqlite_journal
+from interceptor.journal.sqlite import journal_path
+from tests.support.any_database import database_of, open_journal
+from tests.support.cluster_site import database_table
 from tests.support.command import CommandResult, run_command, running_command
 
 CONFIG = """\
 [node]
 data_directory = "data"
-[route.main]
+{database}[route.main]
 listen = "127.0.0.1:0"
 destination = "ris"
 [destination.ris]
@@ -41,7 +43,8 @@ LISTED = {
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "interceptor.toml"
-    path.write_text(CONFIG, encoding="utf-8")
+    table = database_table(database_of(journal_path(tmp_path / "data")), tmp_path)
+    path.write_text(CONFIG.format(database=table), encoding="utf-8")
     return path
 
 
@@ -92,7 +95,7 @@ async def hold_an_order(config: Path) -> None:
         digest=hashlib.sha256(ORDER).digest(),
     )
     intake = Intake(route="main", identity=identity, received_at=AT, raw=ORDER, acknowledgment=None, entries=(entry,))
-    async with open_sqlite_journal(path) as journal:
+    async with open_journal(path) as journal:
         await journal.record_intake(intake)
 
 
@@ -134,6 +137,7 @@ async def test_the_socket_alone_is_enough_to_find_the_node(config: Path) -> None
     assert node.asked == [("held_comment", {"entry": 17, "comment": "waiting for the oncologist", "actor": "ada"})]
 
 
+@pytest.mark.usefixtures("database")
 async def test_without_a_node_the_journal_is_read_and_nothing_can_be_released(config: Path) -> None:
     await hold_an_order(config)
     listed = await run("held", "list", "-c", config)
@@ -151,6 +155,7 @@ async def test_without_a_node_the_journal_is_read_and_nothing_can_be_released(co
     assert "is it running" in released.errors
 
 
+@pytest.mark.usefixtures("database")
 async def test_a_journal_that_was_never_made_has_no_orders(config: Path) -> None:
     listed = await run("held", "list", "-c", config)
     assert (listed.code, listed.output) == (0, "No order waits.\n")

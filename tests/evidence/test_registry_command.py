@@ -1,4 +1,4 @@
-"""`interceptor registry` as a person or a script runs it: offline into the file, or through a running node."""
+"""`interceptor registry` as a person or a script runs it: offline into the journal's file or database, or through a running node."""
 
 import asyncio
 import json
@@ -9,11 +9,16 @@ import pytest
 
 from interceptor.config.schema import Config, FeedTable, RegistryTable
 from interceptor.journal.sqlite import journal_path
+from tests.support.any_database import database_of
+from tests.support.cluster import on_database
+from tests.support.cluster_site import database_table
 from tests.support.command import CommandResult, run_command
 from tests.support.feed_message import diagnosis, feed_message, visit
 from tests.support.node import filler, node_config, node_of, placer_of
 from tests.support.orders import order
 from tests.support.registry_file import open_registry
+
+on_both_databases = pytest.mark.usefixtures("database")
 
 CSV = "patient_id,assigning_authority,birth_date,sex,code,description,status\n1001,HOSP,1968-01-01,F,C50.911,Breast cancer,{}\n"
 CONDITION = {
@@ -35,7 +40,7 @@ def config_file(folder: Path) -> Path:
 [node]
 data_directory = "{folder / "data"}"
 control_socket = "{folder / "c" / "s"}"
-[registry]
+{database_table(database_of(journal_path(folder / "data")), folder)}[registry]
 enabled = true
 authorities = {{ "urn:oid:1.2.3" = "HOSP" }}
 [route.orders]
@@ -67,6 +72,9 @@ def write(folder: Path, name: str, content: str) -> Path:
 def node_of_file(folder: Path, *, filler_port: int) -> Config:
     """The same node, in this process."""
     config = node_config(folder / "data", filler_port=filler_port, node_control_socket=folder / "c" / "s")
+    place = database_of(journal_path(folder / "data"))
+    if place is not None:
+        config = on_database(config, place, folder, name="one")
     return config.model_copy(
         update={
             "registry": RegistryTable(enabled=True, authorities={"urn:oid:1.2.3": "HOSP"}),
@@ -114,6 +122,7 @@ async def test_what_a_later_import_resolves_or_takes_back_holds_nothing(tmp_path
     assert not await is_held(tmp_path, "78")
 
 
+@on_both_databases
 async def test_an_import_into_a_running_node_counts_for_the_next_order(tmp_path: Path) -> None:
     files = [FILES["csv"](tmp_path), FILES["ndjson"](tmp_path)]
     async with filler() as ris, node_of(node_of_file(tmp_path, filler_port=ris.port)) as node:
@@ -148,6 +157,7 @@ def test_bad_rows_are_told_with_their_line_and_never_quoted(tmp_path: Path) -> N
     assert "CANARY" not in done.output + done.errors
 
 
+@on_both_databases
 def test_a_complete_import_takes_back_what_it_leaves_out(tmp_path: Path) -> None:
     imported(tmp_path, write(tmp_path, "a.csv", CSV.format("active") + "2002,HOSP,,,C61,x,\n"), "--as-of", "2026-01-01")
     summary = imported(tmp_path, write(tmp_path, "b.csv", CSV.format("active")), "--complete", "--as-of", "2026-01-02")
@@ -157,6 +167,7 @@ def test_a_complete_import_takes_back_what_it_leaves_out(tmp_path: Path) -> None
     assert [fact["current"] for fact in gone["facts"] + kept["facts"]] == [False, True]
 
 
+@on_both_databases
 def test_show_prints_everything_that_is_known(tmp_path: Path) -> None:
     imported(tmp_path, FILES["csv"](tmp_path))
     shown = registry(tmp_path, "show", "1001").output
@@ -175,6 +186,7 @@ def test_a_number_of_two_patients_has_to_be_said_in_full(tmp_path: Path) -> None
     assert registry(tmp_path, "show", "555").code == 1
 
 
+@on_both_databases
 async def test_forgetting_offline_is_audited_without_the_number(tmp_path: Path) -> None:
     await asyncio.to_thread(imported, tmp_path, FILES["csv"](tmp_path))
     done = await asyncio.to_thread(registry, tmp_path, "forget", "1001", "--yes", "--as", "ann")

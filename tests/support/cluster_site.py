@@ -53,6 +53,16 @@ lease_seconds = {lease}
 """
 
 
+def database_table(place: PostgresPlace | None, folder: Path, *, lease: float = 2.0) -> str:
+    """The table [database] for *place*, its password in *folder*; "" for None. Times are short: who is gone is soon forgotten."""
+    if place is None:
+        return ""
+    secret = folder / "secret"
+    secret.write_text(PASSWORD, encoding="utf-8")
+    hosts = f'"{place.host}:{place.port}"'
+    return DATABASE.format(hosts=hosts, name=place.database, lease=lease).replace('"secret"', f'"{secret}"')
+
+
 class Way(Protocol):
     """Between a node and a server; cut, what is sent goes nowhere and nobody is told."""
 

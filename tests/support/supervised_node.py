@@ -13,10 +13,9 @@ from typing import Any
 
 from interceptor.control.client import request_async
 from interceptor.journal.postgres_connection import PostgresPlace
-from tests.support.cluster_site import DATABASE
+from tests.support.cluster_site import database_table
 from tests.support.node import Placer, free_port
 from tests.support.orders import CHEST_FILM, order
-from tests.support.postgres_server import PASSWORD
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 90.0
@@ -74,7 +73,7 @@ class SupervisedNode:
                 window=window,
                 route=route,
                 node=node,
-                database="" if database is None else _table_of(database, folder),
+                database=database_table(database, folder),
             ),
             encoding="utf-8",
         )
@@ -167,12 +166,6 @@ class SupervisedNode:
     def log_tail(self) -> str:
         log = self.folder / "log"
         return log.read_text(encoding="utf-8", errors="replace")[-3000:] if log.exists() else "no log"
-
-
-def _table_of(place: PostgresPlace, folder: Path) -> str:
-    """The table [database], with short times: a node that was killed is soon forgotten."""
-    (folder / "secret").write_text(PASSWORD, encoding="utf-8")
-    return DATABASE.format(hosts=f'"{place.host}:{place.port}"', name=place.database, lease=2.0)
 
 
 def film(number: str) -> bytes:
