@@ -186,7 +186,7 @@ def test_no_node_named_is_wrong_use() -> None:
 
 
 def test_a_wrong_configuration_is_told_with_its_problems(config: Path) -> None:
-    config.write_text(CONFIG.replace("listen", "listn"), encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8").replace("listen", "listn"), encoding="utf-8")
     result = run_command("held", "list", "-c", config)
     assert result.code == 2
     assert 'route.main.listn: unknown key; did you mean "listen"?' in result.errors

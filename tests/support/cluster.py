@@ -13,7 +13,7 @@ from interceptor.control.client import request_async
 from interceptor.journal.postgres_connection import PostgresPlace
 from interceptor.node import Node
 from tests.support.node import Events, Filler, filler, node_config, node_of
-from tests.support.postgres_server import PASSWORD, PostgresServer, empty_database
+from tests.support.postgres_server import PASSWORD, PostgresServer, empty_database, shared_server
 
 
 def on_database(config: Config, place: PostgresPlace, folder: Path, *, name: str, **values: Any) -> Config:
@@ -48,6 +48,11 @@ class Nodes:
     async def command(self, index: int, name: str, **arguments: Any) -> dict[str, Any]:
         """A command of a person on one of the nodes."""
         return dict(await request_async(self.configs[index].control_socket, name, **arguments))
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """What the database says to the test itself."""
+        with shared_server().connect(self.place.database) as connection:
+            return connection.execute(statement.encode()).fetchall()
 
 
 @asynccontextmanager
