@@ -78,7 +78,7 @@ def opened_stored_journal(config: "Config | None", file: Path | None = None) -> 
 
 
 @contextmanager
-def _opened_database(config: "Config") -> Iterator[StoredJournal]:
+def _opened_database(config: "Config") -> Iterator[StoredJournal | None]:
     from interceptor.config.secret import SecretError
     from interceptor.journal.port import JournalError
     from interceptor.journal.postgres_connection import connect
@@ -89,7 +89,9 @@ def _opened_database(config: "Config") -> Iterator[StoredJournal]:
     except (JournalError, SecretError) as error:
         refuse(f"{place_name(config)} cannot be read ({error}).")
     with closing(connection.raw):
-        yield StoredJournal(place_name(config), None, connection)
+        # The first node that starts makes the tables; until then there is no journal.
+        is_made = connection.execute("SELECT to_regclass('migration') IS NOT NULL").fetchone() == (True,)
+        yield StoredJournal(place_name(config), None, connection) if is_made else None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tests.support.any_database import database_of, open_journal
 from tests.support.cluster_site import database_table
 from tests.support.command import run_command
 from tests.support.journal_values import NOW, held_intake, stored_intake, take
-from tests.support.postgres_server import shared_server
+from tests.support.postgres_server import empty_database, shared_server
 
 CONFIG = """
 [node]
@@ -155,3 +155,13 @@ def test_a_journal_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     result = run_command("journal", "show", "--file", tmp_path / "none.db")
     assert result.code == 1
     assert "There is no journal" in result.errors
+
+
+@pytest.mark.parametrize("command", [("journal", "show"), ("journal", "verify"), ("held", "list")], ids=" ".join)
+def test_a_database_without_tables_is_a_journal_that_was_never_made(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with empty_database() as place:
+        table = database_table(place, tmp_path)
+        (tmp_path / "node.toml").write_text(CONFIG.format(folder=tmp_path, database=table), encoding="utf-8")
+        result = run_command(*command, "-c", tmp_path / "node.toml")
+    assert "Traceback" not in result.errors + result.output
+    assert "no journal" in result.errors or "No order waits" in result.output
