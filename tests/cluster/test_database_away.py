@@ -1,7 +1,7 @@
 """The database is stopped, frozen or cut off while orders come in: relay flows, would-be holds go on annotated.
 
 Frozen is worse than stopped: connections stand, and nobody answers. Cut off is worse still: the kernel does not answer
-either. A short lane in CI goes by what has happened, not by a clock; the deep lane keeps the database away for 30 s.
+either. Without its synchronous standby it answers every question, and no commit ends. A short lane in CI goes by what has happened, not by a clock; the deep lane keeps the database away for 30 s.
 """
 
 import asyncio
@@ -27,7 +27,12 @@ from tests.support.postgres_server import PostgresServer, need_postgres, new_ser
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.hazard("H1", "H3", "H9", "H10"), pytest.mark.fault(41)]
 HELD_COUNT = 5
-KINDS = ("stopped", "frozen", "cut")
+KINDS = (
+    "stopped",
+    "frozen",
+    "cut",
+    pytest.param("without its standby", marks=pytest.mark.fault(42)),
+)
 
 
 @dataclass
@@ -53,8 +58,12 @@ class Away:
                 self.server.stop()
             case "frozen":
                 signal_all(self.server, signal.SIGSTOP)
-            case _:
+            case "cut":
                 self.wire.cut()
+            case _:
+                # Commits wait for a synchronous standby that is gone; reads are answered.
+                self.server.configure(synchronous_standby_names="gone")
+                self.server.reload()
 
     def come_back(self, kind: str) -> None:
         match kind:
@@ -62,8 +71,11 @@ class Away:
                 self.server.start()
             case "frozen":
                 signal_all(self.server, signal.SIGCONT)
-            case _:
+            case "cut":
                 self.wire.mend()
+            case _:
+                self.server.configure(synchronous_standby_names="")
+                self.server.reload()
 
     async def films(self, name: str, is_over: asyncio.Event) -> None:
         """Orders that pass, one after the other, each timed."""
