@@ -37,8 +37,7 @@ holds_max_per_10_min = 10000
 address = "127.0.0.1:{filler_port}"
 reconnect_seconds_max = 0.3
 ack_timeout_seconds = 5.0
-tcp_user_timeout_seconds = 1.0
-[hold]
+{destination}[hold]
 set_window_seconds = {window}
 """
 
@@ -74,6 +73,7 @@ class SupervisedNode:
                 route=route,
                 node=node,
                 database=database_table(database, folder),
+                destination="" if database is None else "tcp_user_timeout_seconds = 1.0\n",
             ),
             encoding="utf-8",
         )
