@@ -76,13 +76,19 @@ async def test_a_release_can_be_called_back_before_it_leaves(tmp_path: Path) -> 
 async def test_of_two_browsers_that_release_one_wins_and_the_other_is_told_who_and_when(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         await place.send(order("A1"))
-        ann, bob = await place.person("ann"), await place.person("bob")
-        for page in (ann, bob):
+        # Without live updates bob learns of it from the server's refusal; cy's page says so by itself.
+        ann, cy = await place.person("ann"), await place.person("cy")
+        bob = await place.person("bob", java_script_enabled=False)
+        for page in (ann, bob, cy):
             await place.open(page, "/orders/1")
         await release(ann)
         await place.filler.wait_for(1)
         await release(bob)
         await expect(bob.locator(".bar-red").first).to_contain_text(re.compile("already released by ann at 20"))
+        await expect(cy.locator("[data-order-bar]")).to_contain_text(
+            re.compile(r"Delivered · released as ordered, ann, \d\d:\d\d:\d\d UTC")
+        )
+        await expect(cy.locator('[data-act="r"]')).to_be_hidden()
         assert len(place.filler.received) == 1
 
 

@@ -158,6 +158,9 @@ async def show_order(
     status_code: int = 200,
 ) -> Response:
     """The page of one order, with what became of the last act where there was one."""
+    # First the mark, then the order: what moves in between is told to the page as news, not lost between the two.
+    mark = await parts.reader.mark()
+    record = await parts.reader.order(record.row.entry_id) or record
     now, person, row = parts.now(), request.state.person, record.row
     is_masked = request.query_params.get("masked") == "1"
     view = order_view(record, parts.content.policy, now=now, is_masked=is_masked)
@@ -165,7 +168,6 @@ async def show_order(
     earlier = await parts.reader.orders_of_patient(*patient, limit=EARLIER_MAX) if patient[0] else ()
     elsewhere = await known_elsewhere(parts.database, *patient) if patient[0] else ()
     claims = claim_marks(await parts.reader.claims(), person.name, now)
-    mark = await parts.reader.mark()
     history = await parts.records.history(row.entry_id)
     return render(
         parts,
