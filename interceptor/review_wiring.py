@@ -235,6 +235,7 @@ def build_settings(config: Config, review: ReviewTable, *, port: int, secrets: R
         complete_spine_code=review.complete_spine_code,
         routes=tuple(config.route),
         banner=review.banner,
+        processor_share=review.processor_share,
         plain_text=tuple(find_plain_places(config)),
         proxy_login=_proxy_login(review.proxy_login, secrets.proxy) if review.proxy_login is not None else None,
     )

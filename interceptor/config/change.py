@@ -43,6 +43,7 @@ OF_THE_PAGES: Final = frozenset(
         ("review", "local_users"),
         ("review", "idle_minutes"),
         ("review", "banner"),
+        ("review", "processor_share"),
         ("review", "oidc"),
         ("review", "proxy_login"),
         ("cds",),

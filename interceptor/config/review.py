@@ -128,6 +128,8 @@ class ReviewTable(Table):
     """Let reviewers replace the ordered procedure by `complete_spine_code` and release. Only with an agreement of the site about who may change an order."""
     complete_spine_code: str = ""
     """OBR-4 of the site's MRI of the complete spine without and with contrast, e.g. "72158^MRI COMPLETE SPINE WO+W^L"; `^` separates components, whatever the message uses."""
+    processor_share: Annotated[float, Field(ge=0.05, le=64)] = 0.25
+    """How much of one processor these pages may take for long, whoever reads how much: orders on the same machine come first. Beyond it reading waits; deciding does not."""
     banner: Annotated[str, Field(max_length=200)] = ""
     """Words above every page, e.g. "Test system: no real orders"; empty for none."""
     oidc: OidcTable | None = None

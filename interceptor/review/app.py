@@ -6,7 +6,8 @@ Failures: a database that cannot be read is answered with 503 and a plain page; 
 content.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from interceptor.journal.port import JournalError
 from interceptor.review import login
 from interceptor.review.guard import Guard, wants_json
+from interceptor.review.pacing import Pacing, ProcessorBudget
 from interceptor.review.pages import (
     account,
     audit,
@@ -82,11 +84,17 @@ def build_app(parts: ReviewParts, *, activity: SessionActivity, mounts: Sequence
         middleware=[
             Middleware(SecurityHeaders, is_tls=settings.is_tls),
             Middleware(HostCheck, origins=settings.origins),
+            *_pacing(settings.processor_share),
             Middleware(BodyLimit),
             Middleware(SessionMiddleware, parts=parts, activity=activity),
         ],
         exception_handlers={JournalError: _unreadable, HTTPException: partial(_refused, parts), 500: page_failed},
     )
+
+
+def _pacing(share: float | None) -> Iterator[Middleware]:
+    if share is not None:
+        yield Middleware(Pacing, budget=ProcessorBudget(share, monotonic=time.monotonic, processor=time.process_time))
 
 
 async def _healthz(request: Request) -> Response:

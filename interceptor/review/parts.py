@@ -64,6 +64,7 @@ class ReviewSettings:
         is_tls: Whether browsers come by https.
         routes: Names of the routes.
         banner: Words above every page, "" for none.
+        processor_share: Of one processor, what reading may take for long; None for no limit.
         plain_text: Tables of lines on which patient data crosses a network unencrypted, e.g. "route.orders".
     """
 
@@ -82,6 +83,7 @@ class ReviewSettings:
     routes: tuple[str, ...]
     banner: str
     plain_text: tuple[str, ...] = ()
+    processor_share: float | None = None
     proxy_login: ProxyLogin | None = None
 
 

@@ -1,12 +1,11 @@
 """Browsers that do nothing but read the worklist: `python -m tests.benchmarks.review_clients PORT COOKIE COUNT SECONDS`.
 
-A process of its own, at the lowest priority: real browsers have machines of their own. Prints pages per second and the
+A process of its own, with what nobody else wants of the processor: real browsers have machines of their own. Prints pages per second and the
 time of a page in milliseconds, as JSON.
 """
 
 import asyncio
 import json
-import os
 import statistics
 import sys
 import time
@@ -40,5 +39,4 @@ async def main(port: int, cookie: str, count: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(19)
     asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))

@@ -135,8 +135,9 @@ def ask(socket: Path, command: str, **arguments: Any) -> dict[str, Any]:
 def start_readers(port: int, cookie: str, seconds: float) -> subprocess.Popen[str]:
     """Begin to read the worklist."""
     command = [
-        # Their browsers are other machines: what they cost here must not be taken from the node's processor.
-        *("nice", "-n", "19"),
+        # Their browsers are other machines: what they cost here must not be taken from the node's processor, nor from
+        # the load's. Only this class of process gives way at once; a nice one keeps its turn to the end.
+        *("chrt", "--idle", "0"),
         sys.executable,
         "-m",
         "tests.benchmarks.review_clients",

@@ -95,7 +95,7 @@ def peek_order_number(raw: bytes) -> str:
 
 def site_config(folder: Path, *, filler_port: int, **review: Any) -> Config:
     """A node with pages on free ports."""
-    table = ReviewTable.model_validate({"listen": "127.0.0.1:0", "undo_seconds": 0.0} | review)
+    table = ReviewTable.model_validate({"listen": "127.0.0.1:0", "undo_seconds": 0.0, "processor_share": 64.0} | review)
     config = node_config(folder, filler_port=filler_port, holds_max_per_10_min=1000)
     return config.model_copy(update={"review": table})
 
