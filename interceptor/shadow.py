@@ -5,7 +5,7 @@ left is noted here and decided in the same event loop a moment later, some toget
 costs half of one between two messages, as the processor still has at hand what it needs (docs/adr/0010).
 
 Failures: a decision that raises is counted and told by its kind; the message has left already. When more wait than
-`WAITING_COUNT_MAX`, the message that comes is decided at once: the placers are slowed down, nothing is left out.
+`WAITING_COUNT_MAX` or `WAITING_SIZE_MAX`, the first that waits is decided at once: the placers are slowed down, nothing is left out.
 """
 
 import asyncio
@@ -24,11 +24,12 @@ from interceptor.telemetry.events import DECIDING_FAILED, EventLog
 from interceptor.telemetry.metrics import RouteMetrics
 from interceptor.telemetry.redaction import describe_error
 
-WAITING_COUNT_MAX = 256
-"""Messages that have left and are not decided: a few milliseconds of work."""
-GATHER_SECONDS = 0.01
+WAITING_COUNT_MAX = 1024
+WAITING_SIZE_MAX = 16 * 1024 * 1024
+"""Messages that have left and are not decided, and their bytes."""
+GATHER_SECONDS = 0.03
 """From the first that waits until those that wait are decided."""
-SLICE_SECONDS = 0.0005
+SLICE_SECONDS = 0.001
 """After so long the loop looks at its sockets again; a spine order takes up to some hundred microseconds."""
 
 
@@ -65,13 +66,15 @@ class ShadowDecisions:
     def __init__(self, parts: ShadowParts) -> None:
         self._parts = parts
         self._waiting: deque[tuple[bytes, list[bytes] | None]] = deque()
+        self._waiting_size = 0
         self._is_scheduled = False
 
     def note(self, raw: bytes, header_fields: list[bytes] | None = None) -> None:
         """Decide this order message soon. *header_fields*: `peek_usual_fields` of it, where it is usual."""
         self._waiting.append((raw, header_fields))
-        if len(self._waiting) > WAITING_COUNT_MAX:
-            self._decide(*self._waiting.popleft())
+        self._waiting_size += len(raw)
+        while len(self._waiting) > WAITING_COUNT_MAX or self._waiting_size > WAITING_SIZE_MAX:
+            self._decide_first()
         if not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._decide_some)
@@ -79,16 +82,21 @@ class ShadowDecisions:
     def finish(self) -> None:
         """Decide all that waits, now: another mode begins, or the node ends."""
         while self._waiting:
-            self._decide(*self._waiting.popleft())
+            self._decide_first()
 
     def _decide_some(self) -> None:
         waiting = self._waiting
         ends_at = monotonic() + SLICE_SECONDS
         while waiting and monotonic() < ends_at:
-            self._decide(*waiting.popleft())
+            self._decide_first()
         self._is_scheduled = bool(waiting)
         if waiting:
             asyncio.get_running_loop().call_soon(self._decide_some)
+
+    def _decide_first(self) -> None:
+        raw, header_fields = self._waiting.popleft()
+        self._waiting_size -= len(raw)
+        self._decide(raw, header_fields)
 
     def _decide(self, raw: bytes, header_fields: list[bytes] | None) -> None:
         parts = self._parts

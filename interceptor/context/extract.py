@@ -120,6 +120,9 @@ class OrderFacts:
         self._message_groups = message_groups
         self._procedure: Procedure | None = None
         self._kept: dict[str, object] = {}
+        # By number of the group; 0 is the header.
+        self._stated_by_number: dict[int, OrderReading] = {}
+        self._read_by_number: dict[int, _ReadGroup] = {}
         self._evidence: dict[FactName, tuple[Evidence, ...]] = {}
 
     def _once(self, name: str, read: Callable[[], _Value]) -> _Value:
@@ -307,8 +310,11 @@ class OrderFacts:
 
     def _stated(self, group: OrderGroup | None) -> OrderReading:
         """What a group states; None stands for the header."""
-        key = "stated header" if group is None else f"stated {group.number}"
-        return self._once(key, lambda: self._read_stated(group))
+        number = 0 if group is None else group.number
+        stated = self._stated_by_number.get(number)
+        if stated is None:
+            stated = self._stated_by_number[number] = self._read_stated(group)
+        return stated
 
     def _read_stated(self, group: OrderGroup | None) -> OrderReading:
         own = self._header if group is None else group.current_segments
@@ -316,8 +322,11 @@ class OrderFacts:
         return read_order(own, later, tables=self._tables.codes, site=self._tables.site)
 
     def _read(self, group: OrderGroup | None) -> _ReadGroup:
-        key = "read header" if group is None else f"read {group.number}"
-        return self._once(key, lambda: _ReadGroup(self._stated(group), self._tables.memory))
+        number = 0 if group is None else group.number
+        read = self._read_by_number.get(number)
+        if read is None:
+            read = self._read_by_number[number] = _ReadGroup(self._stated(group), self._tables.memory)
+        return read
 
     @property
     def _reason_groups(self) -> list[_ReadGroup]:

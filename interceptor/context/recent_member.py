@@ -29,7 +29,7 @@ class RecentMembers:
     def add(self, members: Iterable[SetMember]) -> None:
         """Remember orders that go on now."""
         for member in members:
-            gone = replace(member, in_custody=False)
+            gone = replace(member, in_custody=False) if member.in_custody else member
             self._members.append(gone)
             of_set = self._by_set.get(gone.set_key)
             if of_set is None:

@@ -86,9 +86,14 @@ class SegmentLines:
         if self._all is None:
             occurrences: dict[str, int] = {}
             segments = []
-            for index, name in enumerate(self.names):
+            built, reader, size = self._built, self._reader, len(self._reader.raw)
+            start = 0
+            for index, (name, sizes) in enumerate(zip(self.names, self._sizes, strict=True)):
                 occurrence = occurrences[name] = occurrences.get(name, 0) + 1
-                segments.append(self._built.get(index) or self._build(name, index, occurrence))
+                end = sizes + index
+                segment = built.get(index)
+                segments.append(segment or Segment(reader, name, index, occurrence, (start, end, min(end + 1, size))))
+                start = end + 1
             self._all = tuple(segments)
         return self._all
 

@@ -307,7 +307,7 @@ def _is_regular(data: bytes, size_max: int) -> bool:
         and data.find(_END) == size - 2
         and data[-1] == CARRIAGE_RETURN
         and data.find(_LINE_FEED) < 0
-        and not data.startswith(_UTF8_BOM, 1)
+        and data[1] != _UTF8_BOM[0]
     )
 
 

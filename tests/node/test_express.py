@@ -13,7 +13,7 @@ from interceptor.context.patient import NO_EVIDENCE, PatientEvidence
 from interceptor.decision.message_decision import MessageDecision
 from interceptor.message.view import MessageView
 from interceptor.node import Node
-from interceptor.shadow import WAITING_COUNT_MAX, ShadowDecisions, ShadowParts
+from interceptor.shadow import WAITING_COUNT_MAX, WAITING_SIZE_MAX, ShadowDecisions, ShadowParts
 from interceptor.wire.frame import encode_frame
 from tests.support.hostile_filler import ack
 from tests.support.mllp_peer import until
@@ -146,6 +146,15 @@ async def test_however_many_leave_at_once_none_is_left_out_and_few_wait() -> Non
     assert len(decided.recorded) == 50
     decided.shadow.finish()
     assert len(decided.recorded) == WAITING_COUNT_MAX + 50
+
+
+async def test_large_orders_do_not_fill_the_memory_while_they_wait() -> None:
+    decided = Decided()
+    for number in range(5):
+        decided.shadow.note(order(f"{number}") + b"NTE|1||" + b"x" * (WAITING_SIZE_MAX // 3) + b"\r")
+    assert len(decided.recorded) == 3
+    decided.shadow.finish()
+    assert len(decided.recorded) == 5
 
 
 async def test_a_decision_that_fails_is_told_and_the_next_is_made() -> None:
