@@ -120,8 +120,7 @@ class OrderFacts:
         self._message_groups = message_groups
         self._procedure: Procedure | None = None
         self._kept: dict[str, object] = {}
-        # By number of the group; 0 is the header.
-        self._stated_by_number: dict[int, OrderReading] = {}
+        self._stated_by_number: dict[int, OrderReading] = {}  # Of the group; 0 is the header.
         self._read_by_number: dict[int, _ReadGroup] = {}
         self._evidence: dict[FactName, tuple[Evidence, ...]] = {}
 
@@ -311,22 +310,18 @@ class OrderFacts:
     def _stated(self, group: OrderGroup | None) -> OrderReading:
         """What a group states; None stands for the header."""
         number = 0 if group is None else group.number
-        stated = self._stated_by_number.get(number)
-        if stated is None:
-            stated = self._stated_by_number[number] = self._read_stated(group)
-        return stated
-
-    def _read_stated(self, group: OrderGroup | None) -> OrderReading:
-        own = self._header if group is None else group.current_segments
-        later = () if group is None else group.segments[group.current_count :]
-        return read_order(own, later, tables=self._tables.codes, site=self._tables.site)
+        if number not in self._stated_by_number:
+            own = self._header if group is None else group.current_segments
+            later = () if group is None else group.segments[group.current_count :]
+            tables = self._tables
+            self._stated_by_number[number] = read_order(own, later, tables=tables.codes, site=tables.site)
+        return self._stated_by_number[number]
 
     def _read(self, group: OrderGroup | None) -> _ReadGroup:
         number = 0 if group is None else group.number
-        read = self._read_by_number.get(number)
-        if read is None:
-            read = self._read_by_number[number] = _ReadGroup(self._stated(group), self._tables.memory)
-        return read
+        if number not in self._read_by_number:
+            self._read_by_number[number] = _ReadGroup(self._stated(group), self._tables.memory)
+        return self._read_by_number[number]
 
     @property
     def _reason_groups(self) -> list[_ReadGroup]:
@@ -336,14 +331,12 @@ class OrderFacts:
     @property
     def _patient_groups(self) -> list[_ReadGroup]:
         """Every order of the patient in this message, its own first, and the header."""
-        others = (one for one in self._own_patient_groups if one.number != self._group.number)
-        return [self._read(one) for one in (self._group, *others, None)]
+        own, others = self._group, self._own_patient_groups
+        return [self._read(one) for one in (own, *(one for one in others if one.number != own.number), None)]
 
     def _condition_mentions(self, patient: PatientEvidence) -> list[PlacedMention]:
         """What the words of conditions without a usable code mention; what is past is history."""
-        return self._once(
-            "condition mentions", lambda: list(_read_condition_texts(patient.conditions, self._tables.text))
-        )
+        return self._once("conditions", lambda: list(_read_condition_texts(patient.conditions, self._tables.text)))
 
 
 def _header_of(view: MessageView) -> tuple[Segment, ...]:
