@@ -197,6 +197,13 @@ def test_what_waits_for_the_filler_or_was_refused_by_it_has_its_place() -> None:
     assert done.places == {"delivered": 3, "held": 2, "ended": 2, "queued": 2, "dead": 1}
 
 
+def test_a_cancel_that_waits_for_the_filler_is_not_lost() -> None:
+    account = Account()
+    account.lose(FILM_CANCEL)
+    account.kept = replace(account.kept, queued=frozenset({("F1", "CA")}))
+    assert account.balance().problems == []
+
+
 def test_an_accepted_message_that_is_refused_when_sent_again_stops_the_run() -> None:
     account = Account()
     account.ledger.note_sent(1, FILM)

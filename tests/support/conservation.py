@@ -194,7 +194,7 @@ def balance(ledger: RunLedger, kept: Kept, *, is_relay: bool = True) -> Balance:
             done.places[_place(unit, copies, kept, done.problems)] += 1
     _check_copies(ledger, kept, copies, done)
     done.problems += _unknown(ledger, copies)
-    done.problems += _cancel_problems(ledger)
+    done.problems += _cancel_problems(ledger, kept)
     done.problems += _inversions(ledger, kept, is_relay=is_relay)
     done.problems += [f"{number} was released {count} times" for number, count in ledger.released.items() if count > 1]
     return done
@@ -258,13 +258,14 @@ def _unknown(ledger: RunLedger, copies: dict[Unit, list[Message]]) -> Iterator[s
     yield from (f"{unit} arrived and was never sent" for unit in copies.keys() - sent)
 
 
-def _cancel_problems(ledger: RunLedger) -> Iterator[str]:
-    """The filler never hears of a cancel first, and the last that it hears of a cancelled order is its cancel."""
+def _cancel_problems(ledger: RunLedger, kept: Kept) -> Iterator[str]:
+    """The filler never hears of a cancel first, and the last that it hears of a cancelled order is its cancel, once that is out."""
     heard: dict[str, list[str]] = {}
     for message in ledger.received:
         for (number, control), _ in message.orders:
             heard.setdefault(number, []).append(control)
-    accepted = {unit[0] for one in ledger.accepted for unit in one.message.units if unit[1] in CANCELS}
+    units = {unit for one in ledger.accepted for unit in one.message.units if unit[1] in CANCELS}
+    accepted = {number for number, _ in units - kept.queued}
     for number, controls in heard.items():
         if controls[0] in CANCELS:
             yield f"{number}: the cancel came before the order"
