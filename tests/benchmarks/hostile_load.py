@@ -79,7 +79,7 @@ class Stage:
     def peers(self, *arguments: object) -> "subprocess.Popen[str]":
         """Peers of one kind, for as long as the others are measured."""
         seconds = self.plan.warm_seconds + self.plan.seconds
-        command = ["nice", "-n", "19", str(self.crowd), *map(str, arguments), f"{seconds:.1f}"]
+        command = ["chrt", "--idle", "0", str(self.crowd), *map(str, arguments), f"{seconds:.1f}"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
