@@ -86,9 +86,7 @@ class Express:
         study = message.study = parts.studies.find(content, fields)
         if study is None and not is_shadow:
             return False
-        return custody.is_empty or not custody.concerns(
-            content, lambda: keys_of_content(content) if study is None else (study.order_key,)
-        )
+        return not custody.concerns(content, lambda: keys_of_content(content) if study is None else (study.order_key,))
 
     def _read_kind(self, fields: list[bytes]) -> _Kind:
         header = usual_header(fields)

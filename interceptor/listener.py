@@ -149,7 +149,7 @@ class PlacerLine:
             self._on_first(self)
         self.message_count += 1
         if self._passage is None and not self._waiting and not self._is_pumping:
-            # It need not wait, and nearly none has to.
+            # It need not wait, and nearly none has to: `_begin` without the call.
             self._begun_size = len(frame.content)
             passage = self._passage = self._passage_of(frame, self)
             passage.begin()

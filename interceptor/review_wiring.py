@@ -259,7 +259,7 @@ def open_readers(config: Config) -> ClosableReads:
 
 
 def access_reads(readers: Reads) -> AccessReads:
-    """The questions about accounts and sessions, asked of the journal's SQLite file."""
+    """The questions about accounts and sessions, asked of the journal's database."""
 
     async def find_session(digest: bytes) -> Any:
         return await readers.read(partial(_flip, account_rows.find_session, digest))

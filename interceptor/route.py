@@ -241,8 +241,8 @@ def _take(wiring: RouteWiring, turn: TurnParts) -> Callable[[Inbound], Awaitable
         if result.decision is not None:
             _note_seen(wiring, inbound.raw, result.decision)
             _count_charset(wiring, MessageView(inbound.raw))
-        is_kept = result.decision is not None and result.decision.disposition is Disposition.HOLD
-        if is_order_message(inbound.header) and not is_kept:
+        is_held = result.decision is not None and result.decision.disposition is Disposition.HOLD
+        if is_order_message(inbound.header) and not is_held:
             wiring.note_study(MessageView(inbound.raw))
         return result
 

@@ -2,10 +2,11 @@
 
 In shadow mode every message passes unchanged whatever is decided, so nobody has to wait for the decision. What has
 left is noted here and decided in the same event loop a moment later, some together: a decision right behind another
-costs half of one between two messages, as the processor still has at hand what it needs (docs/adr/0010).
+costs less than one between two messages, as the processor still has at hand what it needs (docs/adr/0010).
 
 Failures: a decision that raises is counted and told by its kind; the message has left already. When more wait than
-`WAITING_COUNT_MAX` or `WAITING_SIZE_MAX`, the first that waits is decided at once: the placers are slowed down, nothing is left out.
+`WAITING_COUNT_MAX` or `WAITING_SIZE_MAX`, the first that waits is decided at once: the placers are slowed down, nothing
+is left out.
 """
 
 import asyncio

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import httpx2
@@ -92,7 +91,7 @@ async def open_http(
     """
     context = _tls(settings) if tls is None else None
     if context is not None:
-        tls = partial(_same, context)
+        tls = lambda: context  # noqa: E731 - the same as a file that is never replaced
     login = _backend_client(settings)
     # Three searches of each patient run side by side.
     connections_max = settings.source.flights_max * 3
@@ -105,10 +104,6 @@ async def open_http(
             limits=settings.limits,
             search_method=settings.search_method,
         )
-
-
-def _same(context: ssl.SSLContext) -> ssl.SSLContext:
-    return context
 
 
 def check_settings(settings: FhirSettings) -> None:

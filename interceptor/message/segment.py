@@ -173,7 +173,7 @@ class Segment:
     def plain_text(self, number: int) -> str | None:
         r"""A field that is one plain value, as text: no delimiter, no escape sequence, nothing but ASCII. None for any other.
 
-        About half the cost of asking for its repetitions and components.
+        For what nearly every field is: asking for its repetitions and components costs more.
         """
         raw = self.raw_field(number)
         if not self.is_usual or self._is_header or _NOT_PLAIN.search(raw) is not None:

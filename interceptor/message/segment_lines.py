@@ -86,14 +86,9 @@ class SegmentLines:
         if self._all is None:
             occurrences: dict[str, int] = {}
             segments = []
-            built, reader, size = self._built, self._reader, len(self._reader.raw)
-            start = 0
-            for index, (name, sizes) in enumerate(zip(self.names, self._sizes, strict=True)):
+            for index, name in enumerate(self.names):
                 occurrence = occurrences[name] = occurrences.get(name, 0) + 1
-                end = sizes + index
-                segment = built.get(index)
-                segments.append(segment or Segment(reader, name, index, occurrence, (start, end, min(end + 1, size))))
-                start = end + 1
+                segments.append(self._built.get(index) or self._build(name, index, occurrence))
             self._all = tuple(segments)
         return self._all
 

@@ -1,11 +1,13 @@
 """Reading pages takes its share of a processor and no more; deciding waits for nobody."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from interceptor.review.pacing import BURST_SECONDS, Pacing, ProcessorBudget
+from tests.support.review import review_config, review_of
 
 
 class Clock:
@@ -79,3 +81,10 @@ async def test_while_nothing_is_left_reading_waits_in_turn_and_deciding_and_heal
         assert not any(reader.done() for reader in readers)
         clock.now += 1.0
     assert served[2:] == ["GET /0", "GET /1", "GET /2"]
+
+
+async def test_the_share_of_the_configuration_is_the_pages_budget(tmp_path: Path) -> None:
+    config = review_config(tmp_path, review={"processor_share": 0.5})
+    async with review_of(config) as review:
+        assert review.parts.settings.processor_share == 0.5
+        assert any(one.cls is Pacing for one in review.app.user_middleware)

@@ -87,6 +87,12 @@ class RecordConformance:
         await journal.record_quarantine(route="main", reason="no_header", raw=b"\x00garbage", at=NOW)
         await journal.probe(at=NOW)
 
+    async def test_however_many_decisions_come_at_once_each_is_kept(self, journal: Journal) -> None:
+        """Those of one statement, of several, and what is left over."""
+        await journal.record_decisions([decision(order_key=f"P{number}^EHR") for number in range(64 + 16 + 4 + 3)])
+        gone = [number for number in range(100) if await journal.has_gone(f"P{number}^EHR")]
+        assert gone == list(range(87))
+
     async def test_an_unknown_disposition_is_refused(self, journal: Journal) -> None:
         with pytest.raises(JournalRuleBroken):
             await journal.record_decisions((decision(disposition="maybe"),))

@@ -97,7 +97,9 @@ def review_config(
 ) -> Config:
     """A node's configuration with review pages."""
     config = node_config(folder, filler_port=filler_port, **changes)
-    table = ReviewTable.model_validate({"listen": "127.0.0.1:0", "public_url": ORIGIN, **(review or {})})
+    table = ReviewTable.model_validate(
+        {"listen": "127.0.0.1:0", "public_url": ORIGIN, "processor_share": 64.0, **(review or {})}
+    )
     return config.model_copy(update={"review": table})
 
 
