@@ -212,6 +212,15 @@ class Site:
                 return
             await asyncio.sleep(0.2)
 
+    def account(self) -> "Account":
+        """What became of everything, now."""
+        return Account(
+            acknowledged_count=len(self.acknowledged),
+            lost=self.lost(),
+            inversions=self.inversions(),
+            duplicates=self.duplicates(),
+        )
+
     def lost(self) -> set[str]:
         """Acknowledged and never seen by the filler."""
         return set(self.acknowledged) - {control_id_of(content) for content in self.filler.received}
@@ -232,6 +241,29 @@ class Site:
         different = Counter(control_id_of(content) for content in counts)
         assert max(different.values(), default=1) == 1, "the same control id with other bytes"
         return [control_id_of(content) for content, count in counts.items() for _ in range(count - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What became of everything that was acknowledged."""
+
+    acknowledged_count: int
+    lost: set[str]
+    inversions: list[str]
+    duplicates: list[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.acknowledged_count} acknowledged, {len(self.lost)} lost, {len(self.inversions)} inversions,"
+            f" {len(self.duplicates)} duplicates"
+        )
+
+    def check(self, disruptions: int) -> None:
+        """Nothing is lost or turned round; each disruption may cost one message that arrives twice."""
+        assert self.lost == set()
+        assert self.inversions == []
+        assert len(self.duplicates) <= disruptions
+        assert self.acknowledged_count > 10 * disruptions
 
 
 def control_id_of(content: bytes) -> str:
